@@ -1,0 +1,161 @@
+"""Fields declared once: from the declaration come the writer, the reader, the range check and ``info``."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from typing import Any, ClassVar, TypeVar
+
+from nvcodec.errors import CorruptStreamError
+
+R = TypeVar("R", bound="Record")
+
+_LIMITS = {
+    "B": (0, 2**8 - 1),
+    "H": (0, 2**16 - 1),
+    "I": (0, 2**32 - 1),
+    "Q": (0, 2**64 - 1),
+    "h": (-(2**15), 2**15 - 1),
+    "i": (-(2**31), 2**31 - 1),
+    "q": (-(2**63), 2**63 - 1),
+}
+
+
+def _integer(code: str, low: int | None, high: int | None) -> Any:
+    natural_low, natural_high = _LIMITS[code]
+    low = natural_low if low is None else low
+    high = natural_high if high is None else high
+    return dataclasses.field(metadata={"code": code, "low": low, "high": high})
+
+
+def u8(low: int | None = None, high: int | None = None) -> Any:
+    """An unsigned byte in ``[low, high]``."""
+    return _integer("B", low, high)
+
+
+def u16(low: int | None = None, high: int | None = None) -> Any:
+    """Two bytes, unsigned, little-endian."""
+    return _integer("H", low, high)
+
+
+def u32(low: int | None = None, high: int | None = None) -> Any:
+    """Four bytes, unsigned, little-endian."""
+    return _integer("I", low, high)
+
+
+def u64(low: int | None = None, high: int | None = None) -> Any:
+    """Eight bytes, unsigned, little-endian."""
+    return _integer("Q", low, high)
+
+
+def i16(low: int | None = None, high: int | None = None) -> Any:
+    """Two bytes, two's complement, little-endian."""
+    return _integer("h", low, high)
+
+
+def i64(low: int | None = None, high: int | None = None) -> Any:
+    """Eight bytes, two's complement, little-endian."""
+    return _integer("q", low, high)
+
+
+class Cursor:
+    """Reads forward through bytes; every length is checked before it is used."""
+
+    def __init__(self, data: bytes | memoryview, what: str) -> None:
+        self.data = memoryview(data)
+        self.what = what
+        self.position = 0
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self.data) - self.position
+
+    def take(self, count: int) -> memoryview:
+        """The next ``count`` bytes.
+
+        Raises:
+            CorruptStreamError: fewer are left.
+        """
+        if count > self.left:
+            raise CorruptStreamError(
+                f"{self.what} ends early: {count} bytes expected at byte {self.position}, {self.left} left"
+            )
+        piece = self.data[self.position : self.position + count]
+        self.position += count
+        return piece
+
+    def integer(self, code: str) -> int:
+        """One integer of a ``struct`` code."""
+        value: int = struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
+        return value
+
+    def varint(self, high: int = 2**32 - 1) -> int:
+        """A LEB128 integer of at most ``high``, in as few bytes as it needs."""
+        value = 0
+        for shift in range(0, 70, 7):
+            byte = self.integer("B")
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if byte == 0 and shift:
+                    raise CorruptStreamError(f"{self.what} has an integer with needless bytes")
+                break
+        else:
+            raise CorruptStreamError(f"{self.what} has an integer that does not end")
+        if value > high:
+            raise CorruptStreamError(f"{self.what} has the integer {value} where at most {high} may stand")
+        return value
+
+    def end(self) -> None:
+        """Raises CorruptStreamError unless everything has been read."""
+        if self.left:
+            raise CorruptStreamError(f"{self.what} has {self.left} bytes too many")
+
+
+def varint(value: int) -> bytes:
+    """``value`` (>= 0) as LEB128: seven bits a byte, low ones first, bit 7 set on all but the last."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A run of fixed-size integer fields. Subclasses declare them with :func:`u8` and its like."""
+
+    NAME: ClassVar[str] = "record"
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if "code" in field.metadata:
+                value, low, high = getattr(self, field.name), field.metadata["low"], field.metadata["high"]
+                if not low <= value <= high:
+                    raise CorruptStreamError(
+                        f"{self.NAME}: {field.name} must be from {low} to {high}, got {value}"
+                    )
+
+    def pack(self) -> bytes:
+        """The record's bytes."""
+        return b"".join(
+            struct.pack("<" + field.metadata["code"], getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if "code" in field.metadata
+        )
+
+    @classmethod
+    def unpack(cls: type[R], cursor: Cursor) -> R:
+        """Read one record.
+
+        Raises:
+            CorruptStreamError: the bytes end early or a field is out of its range.
+        """
+        return cls(
+            **{
+                field.name: cursor.integer(field.metadata["code"])
+                for field in dataclasses.fields(cls)
+                if "code" in field.metadata
+            }
+        )

@@ -1,0 +1,143 @@
+"""Convolutions over integers held in float32, exact on every device.
+
+With every partial sum below 2^24 (``exact.bounds``) a float32 multiply-accumulate is exact in any order. What could
+still break it is a kernel that does something else: reduced precision (autocast, TF32, bf16) or an algorithm that
+leaves the integers (Winograd, FFT). :func:`exact_arithmetic` switches the first off; :class:`Convolution` uses the
+library's kernel only where it has reproduced unfold + matrix product on the very shape and batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+UNFOLD_LIMIT = 2**24  # elements of one unfolded strip
+
+
+class _Flags:
+    """The process-wide switches, set while anyone decodes and put back when the last one is done.
+
+    They are not thread-local in torch, hence the count under a lock: two threads that decode at once must not
+    restore each other's state.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.saved: list[tuple[Any, str, Any]] = []
+
+    @staticmethod
+    def wanted() -> list[tuple[Any, str, Any]]:
+        backends = torch.backends
+        return [
+            (backends.mkldnn.conv, "fp32_precision", "ieee"),
+            (backends.mkldnn.matmul, "fp32_precision", "ieee"),
+            (backends.cudnn.conv, "fp32_precision", "ieee"),
+            (backends.cuda.matmul, "fp32_precision", "ieee"),
+            (backends.cudnn, "benchmark", False),
+        ]
+
+    def enter(self) -> None:
+        with self.lock:
+            if self.users == 0:
+                self.saved = [(owner, name, getattr(owner, name)) for owner, name, _ in self.wanted()]
+            self.users += 1
+            for owner, name, value in self.wanted():
+                setattr(owner, name, value)
+
+    def leave(self) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                for owner, name, value in reversed(self.saved):
+                    setattr(owner, name, value)
+
+
+_FLAGS = _Flags()
+
+
+@contextlib.contextmanager
+def exact_arithmetic(device: torch.device) -> Iterator[None]:
+    """Full float32 precision whatever the caller has set: autocast, TF32, bf16, benchmark mode, gradients."""
+    _FLAGS.enter()
+    try:
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast(device.type, enabled=False),
+            torch.backends.nnpack.flags(enabled=False),  # its kernels are Winograd and FFT
+        ):
+            yield
+    finally:
+        _FLAGS.leave()
+
+
+def unfold_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Stride-1 convolution with zeros around, as unfold + matrix product.
+
+    Args:
+        x: [batch, in, height, width].
+        weight: [out, in, kernel height, kernel width], odd kernel sides.
+        bias: [out].
+
+    Works through strips of rows, so that no unfolded strip has more than ``UNFOLD_LIMIT`` elements (or one row).
+    """
+    batch, _, height, width = x.shape
+    out, channels, kernel_height, kernel_width = weight.shape
+    top, left = kernel_height // 2, kernel_width // 2
+    padded = F.pad(x, (left, left, top, top))
+    rows = max(1, UNFOLD_LIMIT // (channels * kernel_height * kernel_width * width))
+    flat = weight.reshape(out, -1)
+    result = x.new_empty((batch, out, height, width))
+    for frame in range(batch):
+        for row in range(0, height, rows):
+            count = min(rows, height - row)
+            strip = padded[frame : frame + 1, :, row : row + count + kernel_height - 1]
+            columns = F.unfold(strip, (kernel_height, kernel_width))[0]
+            result[frame, :, row : row + count] = (flat @ columns).view(out, count, width)
+    return result + bias.view(1, -1, 1, 1)
+
+
+class Convolution:
+    """One convolution of integers in float32.
+
+    Args:
+        weight: float32 [out, in, kernel height, kernel width]; integers times a power of two for each channel.
+        bias: float32 [out], likewise.
+        low, high: the range of the input's integers.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, low: int, high: int) -> None:
+        self.weight = weight.contiguous(memory_format=torch.channels_last)
+        self.bias = bias
+        self.low, self.high = low, high
+        self.trusted: dict[tuple[int, ...], bool] = {}
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Accumulators of ``x``, float32 [batch, in, height, width], to be called inside ``exact_arithmetic``."""
+        shape = tuple(x.shape)
+        if shape not in self.trusted:
+            probe = self._probe(x)
+            self.trusted[shape] = torch.equal(
+                self._library(probe), unfold_convolution(probe, self.weight, self.bias)
+            )
+        return self._library(x) if self.trusted[shape] else unfold_convolution(x, self.weight, self.bias)
+
+    def _library(self, x: torch.Tensor) -> torch.Tensor:
+        padding = (self.weight.shape[2] // 2, self.weight.shape[3] // 2)
+        return F.conv2d(x, self.weight, self.bias, padding=padding)
+
+    def _probe(self, x: torch.Tensor) -> torch.Tensor:
+        """Integers over the whole input range, its ends seen most, so that sums grow as large as they can."""
+        generator = torch.Generator(device=x.device).manual_seed(x.numel())
+        wide = torch.rand(x.shape, generator=generator, device=x.device, dtype=torch.float32)
+        middle = (self.low + self.high) / 2
+        spread = (wide * 2 - 1) * (self.high - self.low)
+        return (
+            (spread + middle).round_().clamp_(self.low, self.high).contiguous(memory_format=torch.channels_last)
+        )

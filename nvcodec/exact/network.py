@@ -1,0 +1,199 @@
+"""The integer networks of one segment, run on a device: latents in, pixels out.
+
+Every tensor is float32 in ``channels_last`` layout and holds integers; each step below is exact in float32 because
+its magnitude, in units of its last place, stays at or below 2^24 (specification, section 6.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from nvcodec.bitstream.ops import (
+    Add,
+    Below,
+    Concat,
+    Conv,
+    Crop,
+    Latent,
+    Noise,
+    Op,
+    Resample,
+    Shuffle,
+    Slice,
+    Subtract,
+    Table,
+    Tensor,
+    Unshuffle,
+    last_uses,
+)
+from nvcodec.exact.bounds import reach, rounded_bias
+from nvcodec.exact.functions import function_table
+from nvcodec.exact.kernels import Convolution, exact_arithmetic
+from nvcodec.exact.noise import noise
+from nvcodec.exact.steps import MULTIPLIERS, SECOND_SHIFTS, T_LIMIT
+from nvcodec.stream import ConvWeights, Layer, Segment
+
+Step = Callable[[list[torch.Tensor], Sequence[int]], torch.Tensor]
+
+
+class ExactNetwork:
+    """The layers of one segment, ready to decode any of its frames.
+
+    Args:
+        segment: the segment, as the reader gives it (its bounds have been proved).
+        number: its place in the stream.
+        seed: the stream's seed for z.
+        device: where to compute.
+        layers: how many layers to use, at least 1.
+    """
+
+    def __init__(self, segment: Segment, number: int, seed: int, device: torch.device, layers: int = 1) -> None:
+        self.segment = segment
+        self.number = number
+        self.seed = seed
+        self.device = device
+        self.levels = segment.layers[:layers]
+        kept = self._kept()
+        self.last_uses = [last_uses(layer.ops, kept[level]) for level, layer in enumerate(self.levels)]
+        self.results: list[dict[int, torch.Tensor]] = []
+        with exact_arithmetic(device):
+            self.steps = [
+                [self._prepare(layer, level, place) for place in range(len(layer.ops))]
+                for level, layer in enumerate(self.levels)
+            ]
+
+    def decode(self, frames: Sequence[int]) -> torch.Tensor:
+        """The pictures of ``frames`` (numbers in the segment), uint8 [frames, 3, height, width] on the device."""
+        with exact_arithmetic(self.device):
+            return self._decode(frames).to(torch.uint8)
+
+    def _kept(self) -> list[frozenset[int]]:
+        """For each layer, the operations that higher ones read."""
+        kept: list[set[int]] = [set() for _ in self.levels]
+        for layer in self.levels:
+            for op in layer.ops:
+                if isinstance(op, Below):
+                    kept[op.layer].add(op.op)
+        return [frozenset(places) for places in kept]
+
+    def _decode(self, frames: Sequence[int]) -> torch.Tensor:
+        below: list[dict[int, torch.Tensor]] = []
+        for level, layer in enumerate(self.levels):
+            results: dict[int, torch.Tensor] = {}
+            for place, op in enumerate(layer.ops):
+                if isinstance(op, Below):
+                    results[place] = below[op.layer][op.op]
+                else:
+                    inputs = [results[source] for source in op.inputs]
+                    results[place] = self.steps[level][place](inputs, frames)
+                    del inputs
+                for source in {*op.inputs, place}:
+                    if self.last_uses[level][source] == place:
+                        del results[source]
+            below.append(results)
+        return below[-1][len(self.levels[-1].ops) - 1]
+
+    def _prepare(self, layer: Layer, level: int, place: int) -> Step:
+        op = layer.ops[place]
+        sources = [layer.tensors[source] for source in op.inputs]
+        if isinstance(op, Conv):
+            return self._conv(op, layer.convs[place], sources[0])
+        if isinstance(op, Table):
+            return self._table(op, sources[0])
+        if isinstance(op, Latent):
+            latents = layer.latents[place]
+
+            def latent(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
+                return self._upload(latents[list(frames)])
+
+            return latent
+        if isinstance(op, Noise):
+            z_op = op
+
+            def z(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
+                return self._upload(
+                    np.stack([noise(z_op, self.seed, self.number, level, frame) for frame in frames])
+                )
+
+            return z
+        return _plain(op)
+
+    def _upload(self, values: np.ndarray) -> torch.Tensor:
+        tensor = torch.from_numpy(values.astype(np.float32)).to(self.device)
+        return tensor.contiguous(memory_format=torch.channels_last)
+
+    def _conv(self, op: Conv, conv: ConvWeights, source: Tensor) -> Step:
+        shifts = conv.first_shifts(op)
+        # Dividing weights and bias by 2^s1 beforehand is exact, and makes the first shift part of the convolution.
+        unit = 2.0**-shifts
+        bias = rounded_bias(conv.accumulator_bias(op), shifts)
+        weight = torch.from_numpy((conv.weights * unit[:, None, None, None]).astype(np.float32))
+        scaled_bias = torch.from_numpy((bias * unit).astype(np.float32))
+        convolve = Convolution(weight.to(self.device), scaled_bias.to(self.device), source.low, source.high)
+        steps = conv.channel_steps(op)
+        factors = MULTIPLIERS[steps] * 2.0**-SECOND_SHIFTS[steps]
+        second = torch.from_numpy(factors.astype(np.float32)).to(self.device).view(1, -1, 1, 1)
+        half = torch.full((), 0.5, dtype=torch.float32, device=self.device)
+        saturates = bool((reach(conv.weights, bias, source) * unit > T_LIMIT).any())
+
+        def step(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
+            t = convolve(inputs[0]).floor_()
+            if saturates:
+                t.clamp_(-T_LIMIT, T_LIMIT)
+            return torch.addcmul(half, t, second).floor_().clamp_(op.low, op.high)
+
+        return step
+
+    def _table(self, op: Table, source: Tensor) -> Step:
+        entries = function_table(
+            op.function, op.in_shift, op.out_shift, (source.low, source.high), (op.low, op.high)
+        )
+        table = torch.from_numpy(entries.astype(np.float32)).to(self.device)
+        low = source.low
+
+        def step(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
+            x = inputs[0].permute(0, 2, 3, 1)
+            index = (x - low).to(torch.int32).reshape(-1)
+            return table.index_select(0, index).view(x.shape).permute(0, 3, 1, 2)
+
+        return step
+
+
+def _plain(op: Op) -> Step:
+    """The operations that only move or add integers."""
+    if isinstance(op, Shuffle):
+        return lambda inputs, frames: _last(F.pixel_shuffle(inputs[0], op.factor))
+    if isinstance(op, Unshuffle):
+        return lambda inputs, frames: _last(F.pixel_unshuffle(inputs[0], op.factor))
+    if isinstance(op, Add):
+        return lambda inputs, frames: (inputs[0] + inputs[1]).clamp_(op.low, op.high)
+    if isinstance(op, Subtract):
+        return lambda inputs, frames: (inputs[0] - inputs[1]).clamp_(op.low, op.high)
+    if isinstance(op, Concat):
+        return lambda inputs, frames: _last(torch.cat(inputs, 1))
+    if isinstance(op, Slice):
+        return lambda inputs, frames: _last(inputs[0][:, op.start : op.start + op.count])
+    if isinstance(op, Crop):
+        return lambda inputs, frames: _last(
+            inputs[0][:, :, op.top : op.top + op.height, op.left : op.left + op.width]
+        )
+    if isinstance(op, Resample):
+        return lambda inputs, frames: _resample(inputs[0], op.height, op.width)
+    assert isinstance(op, Below), op  # taken from the layer below, nothing to compute
+    return lambda inputs, frames: inputs[0]
+
+
+def _resample(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    rows, columns = (
+        ((2 * torch.arange(new, device=x.device) + 1) * old).div(2 * new, rounding_mode="floor")
+        for old, new in ((x.shape[2], height), (x.shape[3], width))
+    )
+    return _last(x.index_select(2, rows).index_select(3, columns))
+
+
+def _last(x: torch.Tensor) -> torch.Tensor:
+    return x.contiguous(memory_format=torch.channels_last)

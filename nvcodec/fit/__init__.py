@@ -1,0 +1,1 @@
+"""Fitting the float network to one clip."""

@@ -1,0 +1,1 @@
+"""The float network that is fitted: shapes, decoder, encoder. Decoding never imports this."""

@@ -1,0 +1,160 @@
+"""What an SDMN stream holds, between the bytes and the decoder: :class:`Stream` and its parts. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nvcodec.bitstream.ops import Conv, Op, Tensor
+from nvcodec.bitstream.units import SegmentHead, Video
+from nvcodec.exact.steps import FIRST_SHIFTS
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvWeights:
+    """The integers of one convolution.
+
+    Attributes:
+        weights: int32 [out, in, height, width] in -127 to 127.
+        biases: int32 [out] in -2047 to 2047, before their shift.
+        steps: int32 [ceil(out / group)] in 0 to 239.
+    """
+
+    weights: npt.NDArray[np.int32]
+    biases: npt.NDArray[np.int32]
+    steps: npt.NDArray[np.int32]
+
+    def channel_steps(self, op: Conv) -> npt.NDArray[np.int32]:
+        """The step index of every output channel."""
+        return np.repeat(self.steps, op.group)[: op.channels]
+
+    def first_shifts(self, op: Conv) -> npt.NDArray[np.int64]:
+        """s1 of every output channel."""
+        return FIRST_SHIFTS[self.channel_steps(op)]
+
+    def accumulator_bias(self, op: Conv) -> npt.NDArray[np.int64]:
+        """The bias of every output channel at its accumulator's scale: b = v * 2^(s1 + bias_shift)."""
+        return self.biases.astype(np.int64) << (self.first_shifts(op) + op.bias_shift)
+
+
+@dataclasses.dataclass
+class Layer:
+    """One layer of one segment.
+
+    Attributes:
+        ops: the operations.
+        tensors: shape and range of each operation's result.
+        convs: the integers of each CONV, by its place.
+        latents: int16 [frames, channels, height, width] of each LATENT, by its place.
+        frames_per_checksum: frames that one entry of ``checksums`` covers.
+        checksums: CRC-32 of the shown RGB bytes, uint32.
+    """
+
+    ops: tuple[Op, ...]
+    tensors: tuple[Tensor, ...]
+    convs: dict[int, ConvWeights]
+    latents: dict[int, npt.NDArray[np.int16]]
+    frames_per_checksum: int
+    checksums: npt.NDArray[np.uint32]
+
+    @property
+    def parameters(self) -> int:
+        """Integers stored: weights, biases and latents."""
+        stored = sum(conv.weights.size + conv.biases.size for conv in self.convs.values())
+        return stored + sum(latent.size for latent in self.latents.values())
+
+
+@dataclasses.dataclass
+class Segment:
+    """A stretch of frames with a picture size and networks of its own."""
+
+    head: SegmentHead
+    durations: npt.NDArray[np.int64]
+    layers: list[Layer]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """Some bytes of a file and what they are for.
+
+    Attributes:
+        kind: ``weights``, ``embeddings``, ``skip_features``, ``side_info`` or ``overhead``.
+        label: what exactly, for people.
+        bytes: how many.
+        values: integers that these bytes code, 0 where they code none.
+        unit: place of the unit they lie in; -1 for the file header.
+    """
+
+    kind: str
+    label: str
+    bytes: int
+    values: int
+    unit: int
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitReport:
+    """One unit of a file, for ``info``."""
+
+    type: str
+    segment: int
+    layer: int
+    offset: int
+    bytes: int
+
+
+@dataclasses.dataclass
+class Stream:
+    """A whole video.
+
+    ``entries`` and ``units`` are filled by the reader; the entries' bytes add up to ``file_bytes``.
+    """
+
+    video: Video
+    segments: list[Segment]
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    version: tuple[int, int] = (1, 0)
+    file_bytes: int = 0
+    entries: list[Entry] = dataclasses.field(default_factory=list)
+    units: list[UnitReport] = dataclasses.field(default_factory=list)
+
+    @property
+    def frames(self) -> int:
+        """Frames of all segments."""
+        return sum(segment.head.frames for segment in self.segments)
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds a tick."""
+        return Fraction(self.video.time_base_num, self.video.time_base_den)
+
+    @property
+    def ticks(self) -> list[tuple[int, int]]:
+        """Presentation time and duration of every frame, in ticks."""
+        out = []
+        for segment in self.segments:
+            pts = segment.head.first_pts
+            for duration in segment.durations.tolist():
+                out.append((pts, duration))
+                pts += duration
+        return out
+
+    @property
+    def layers(self) -> int:
+        """Layers of every segment."""
+        return len(self.segments[0].layers)
+
+    @property
+    def parameters(self) -> int:
+        """Integers stored in all networks and latents."""
+        return sum(layer.parameters for segment in self.segments for layer in segment.layers)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, over the whole video; 0 where no time passes."""
+        seconds = sum(duration for _, duration in self.ticks) * self.time_base
+        return float(self.frames / seconds) if seconds else 0.0

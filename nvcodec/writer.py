@@ -1,0 +1,109 @@
+"""A :class:`~nvcodec.stream.Stream` to bytes (specification, sections 3 to 5)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from nvcodec.bitstream.ops import Conv, pack_ops
+from nvcodec.bitstream.units import (
+    LatentsHead,
+    LayerEnd,
+    UnitType,
+    pack_durations,
+    pack_file_header,
+    pack_unit,
+)
+from nvcodec.entropy.coder import encode_chunk
+from nvcodec.exact.bounds import prove
+from nvcodec.stream import Layer, Segment, Stream
+
+RUN = 64  # frames that decode alone: a run's first frame costs about twice what the others do
+
+
+def write_stream(stream: Stream, run: int = RUN) -> bytes:
+    """The file that holds ``stream``.
+
+    Args:
+        stream: all but its ``entries`` and ``units``, which the reader fills.
+        run: frames in a run of latents that decodes alone.
+
+    Raises:
+        CorruptStreamError: a bound does not hold; nothing is written that a decoder would refuse.
+    """
+    out = bytearray(pack_file_header())
+    placed: list[tuple[int, int, int, int]] = []
+
+    def put(kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0) -> None:
+        placed.append((kind, segment, layer, len(out)))
+        out.extend(pack_unit(kind, payload, segment, layer))
+
+    put(UnitType.VIDEO, stream.video.pack())
+    for number, segment in enumerate(stream.segments):
+        put(UnitType.SEGMENT, _segment_payload(segment), number)
+    if stream.metadata:
+        put(UnitType.METADATA, _metadata_payload(stream.metadata))
+    for level in range(stream.layers):
+        for number, segment in enumerate(stream.segments):
+            layer = segment.layers[level]
+            put(UnitType.NETWORK, pack_ops(layer.ops), number, level)
+            put(UnitType.WEIGHTS, _weights_payload(layer), number, level)
+            for place, values in layer.latents.items():
+                for first in range(0, len(values), run):
+                    payload = _latents_payload(place, first, values[first : first + run])
+                    put(UnitType.LATENTS, payload, number, level)
+            sums = layer.frames_per_checksum.to_bytes(4, "little") + layer.checksums.astype("<u4").tobytes()
+            put(UnitType.CHECKSUMS, sums, number, level)
+        put(UnitType.LAYER_END, LayerEnd(len(placed)).pack() + hashlib.sha256(out).digest(), 0, level)
+    put(UnitType.INDEX, _index_payload(placed))
+    return bytes(out)
+
+
+def _segment_payload(segment: Segment) -> bytes:
+    varying = () if segment.head.constant_duration else tuple(segment.durations.tolist())
+    return segment.head.pack() + pack_durations(varying)
+
+
+def _metadata_payload(metadata: dict[str, object]) -> bytes:
+    raw = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+    packed = zstandard.ZstdCompressor(level=19).compress(raw)
+    size = len(raw).to_bytes(4, "little")
+    return b"\1" + size + packed if len(packed) < len(raw) else b"\0" + size + raw
+
+
+def _weights_payload(layer: Layer) -> bytes:
+    payload = bytearray()
+    for place, conv in layer.convs.items():
+        op = layer.ops[place]
+        assert isinstance(op, Conv)
+        prove(
+            conv.weights,
+            conv.accumulator_bias(op),
+            conv.first_shifts(op),
+            layer.tensors[op.input],
+            f"operation {place} (CONV)",
+        )
+        for values in (conv.steps, conv.biases, conv.weights):
+            payload += encode_chunk(values)
+    return bytes(payload)
+
+
+def _latents_payload(place: int, first: int, values: npt.NDArray[np.int16]) -> bytes:
+    options = []
+    for predictor in (0, 1):
+        head = LatentsHead(place, first, len(values), predictor).pack()
+        rest = values[1:].astype(np.int32) - (values[:-1] if predictor else 0)
+        options.append(head + encode_chunk(values[0]) + (encode_chunk(rest) if len(rest) else b""))
+    return min(options, key=len)
+
+
+def _index_payload(placed: list[tuple[int, int, int, int]]) -> bytes:
+    rows = b"".join(
+        bytes([kind]) + segment.to_bytes(2, "little") + bytes([layer]) + offset.to_bytes(8, "little")
+        for kind, segment, layer, offset in placed
+    )
+    return rows + len(rows).to_bytes(4, "little")
