@@ -304,18 +304,7 @@ def infer(
     """
     results: list[Tensor] = []
     for place, op in enumerate(ops):
-        where = f"operation {place} ({op.NAME})"
-        if any(source >= place for source in op.inputs):
-            raise CorruptStreamError(f"{where} reads an operation that does not come before it")
-        try:
-            result = _RULES[type(op)](op, [results[source] for source in op.inputs], below)
-        except _BrokenRule as error:
-            raise CorruptStreamError(f"{where}: {error}") from None
-        if result.low > result.high:
-            raise CorruptStreamError(f"{where} has the empty range {result.low} to {result.high}")
-        if result.elements > MAX_TENSOR:
-            raise CorruptStreamError(f"{where} has {result.elements} elements; at most {MAX_TENSOR} may stand")
-        results.append(result)
+        results.append(infer_one(op, place, results, below))
     last = results[-1]
     if (last.channels, last.height, last.width) != (3, *picture) or last.low < 0 or last.high > 255:
         raise CorruptStreamError(
@@ -331,6 +320,24 @@ def infer(
         if value > limit:
             raise CorruptStreamError(f"the network needs {value} {name}; at most {limit} may stand")
     return tuple(results)
+
+
+def infer_one(
+    op: Op, place: int, results: Sequence[Tensor], below: Mapping[int, Sequence[Tensor]]
+) -> Tensor:
+    """The result of the operation that stands at ``place``, given those of all before it; raises as :func:`infer`."""
+    where = f"operation {place} ({op.NAME})"
+    if any(source >= place for source in op.inputs):
+        raise CorruptStreamError(f"{where} reads an operation that does not come before it")
+    try:
+        result = _RULES[type(op)](op, [results[source] for source in op.inputs], below)
+    except _BrokenRule as error:
+        raise CorruptStreamError(f"{where}: {error}") from None
+    if result.low > result.high:
+        raise CorruptStreamError(f"{where} has the empty range {result.low} to {result.high}")
+    if result.elements > MAX_TENSOR:
+        raise CorruptStreamError(f"{where} has {result.elements} elements; at most {MAX_TENSOR} may stand")
+    return result
 
 
 class _BrokenRule(Exception):

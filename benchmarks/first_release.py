@@ -1,0 +1,142 @@
+"""Size, quality, time and the price of integers, on real clips.
+
+    python benchmarks/first_release.py CLIPS_FOLDER benchmarks/first_release.json [--epochs E] [--only NAME]
+
+For each clip: an encode with the defaults; beside it a float network fitted with as many steps and no quantisation;
+the same network in float and in integers; and the time both take for a frame. Results are added to the JSON as they
+come, and a clip that is already there is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from machine import provenance
+
+import nvcodec
+import nvcodec.encoder
+from nvcodec.accounting import bytes_by_kind
+from nvcodec.decoder import Video
+from nvcodec.exact.network import ExactNetwork
+from nvcodec.fit.loop import FitOptions, Fitted, fit
+from nvcodec.metrics import psnr
+from nvcodec.reader import read_stream
+from nvcodec.video.reader import Selection, read_clip
+
+# name: source, crop, scale, size, frames, steps (None: the default epochs)
+CASES: dict[str, tuple[str, Any, Any, str, int | None, int | None]] = {
+    "bunny 320x160": ("bigbuckbunny.mp4", (1280, 640), (320, 160), "0.3M", None, None),
+    "basketballpass 416x240": ("basketballpass", None, None, "0.3M", None, None),
+    "blackswan 432x240": ("davis480/blackswan", None, (432, 240), "0.3M", None, None),
+    "blackswan 854x480, 12 steps": ("davis480/blackswan", None, None, "0.3M", 6, 12),
+    "odd 161x121, 12 steps": ("odd/odd_161x121.webm", None, None, "0.1M", 6, 12),
+    "basketballpass 16x16, 12 steps": ("basketballpass", None, (16, 16), "20k", 6, 12),
+}
+
+
+@torch.no_grad()
+def float_pictures(fitted: Fitted) -> list[torch.Tensor]:
+    """What the float network yields with its weights unrounded, as 8-bit pictures."""
+    decoder = fitted.decoder
+    steps = [conv.step for conv in decoder.convs], decoder.embedding_step
+    decoder.embedding_step = None
+    for conv in decoder.convs:
+        conv.step = None
+    pictures = [
+        (decoder(e[None].contiguous(memory_format=torch.channels_last))[0] * 255).round().clamp(0, 255).to(torch.uint8)
+        for e in fitted.embeddings
+    ]
+    decoder.embedding_step = steps[1]
+    for conv, step in zip(decoder.convs, steps[0], strict=True):
+        conv.step = step
+    return [picture.cpu() for picture in pictures]
+
+
+def mean_psnr(pictures: list[torch.Tensor], frames: torch.Tensor) -> float:
+    """Mean over the frames of the RGB PSNR."""
+    return statistics.mean(psnr(a, b) for a, b in zip(pictures, frames, strict=True))
+
+
+def seconds_a_frame(function: Callable[[int], Any], frames: int, rounds: int = 5) -> list[float]:
+    """Seconds a frame of each of ``rounds`` passes over ``frames`` frames, after one that warms up."""
+    taken = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        for frame in range(frames):
+            function(frame)
+        taken.append((time.perf_counter() - start) / frames)
+    return taken[1:]
+
+
+def measure(folder: Path, name: str, epochs: float | None, device: str) -> dict[str, Any]:
+    """All figures of one case."""
+    source, crop, scale, size, count, steps = CASES[name]
+    clip = read_clip(folder / source, Selection(crop, scale, 0, count))
+    start = time.perf_counter()
+    encoded = nvcodec.encode(
+        folder / source, size=size, crop=crop, scale=scale, frames=count, steps=steps, epochs=epochs, device=device
+    )
+    total = time.perf_counter() - start
+    stream = read_stream(encoded.data)
+    kinds = bytes_by_kind(stream)
+    where = torch.device(Video(stream, device=device).device)
+    network = ExactNetwork(stream.segments[0], 0, stream.video.seed, where)
+    decoder = encoded.fitted.decoder
+    inputs = encoded.fitted.embeddings.contiguous(memory_format=torch.channels_last)
+    sample = min(24, len(inputs))
+    same_float = mean_psnr(float_pictures(encoded.fitted), clip.frames)
+    for conv in decoder.convs:
+        conv.step = None  # plain float weights, as a float decoder would have them
+    decoder.embedding_step = None
+    with torch.inference_mode():
+        float_time = seconds_a_frame(lambda frame: decoder(inputs[frame : frame + 1]), sample)
+    exact_time = seconds_a_frame(lambda frame: network.decode([frame]), sample)
+    result: dict[str, Any] = {
+        "size": size,
+        "frames": len(clip.frames),
+        "parameters": encoded.parameters,
+        "file_bytes": len(encoded.data),
+        "bytes_by_kind": kinds,
+        "side_info_and_overhead_share": (kinds["side_info"] + kinds["overhead"]) / len(encoded.data),
+        "psnr_rgb": encoded.psnr,
+        "psnr_same_network_in_float": same_float,
+        "encode_seconds": total,
+        "seconds": encoded.seconds,
+        "float_ms_a_frame": {"median": 1e3 * statistics.median(float_time), "spread": [1e3 * t for t in float_time]},
+        "exact_ms_a_frame": {"median": 1e3 * statistics.median(exact_time), "spread": [1e3 * t for t in exact_time]},
+        "exact_over_float_time": statistics.median(exact_time) / statistics.median(float_time),
+    }
+    if steps is None:
+        options = FitOptions(steps=round((epochs or nvcodec.encoder.DEFAULT_EPOCHS) * len(clip.frames)), quantised=0.0)
+        plain = fit(clip.frames, encoded.shape, options, where)
+        result["psnr_float_fit"] = mean_psnr(float_pictures(plain), clip.frames)
+        result["cost_of_integers_db"] = result["psnr_float_fit"] - encoded.psnr
+    return result
+
+
+@click.command()
+@click.argument("folder", type=Path)
+@click.argument("output", type=Path)
+@click.option("--epochs", type=float)
+@click.option("--device", default="cpu")
+@click.option("--only", multiple=True)
+def main(folder: Path, output: Path, epochs: float | None, device: str, only: tuple[str, ...]) -> None:
+    """Measure every case that OUTPUT does not hold yet."""
+    results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
+    for name in only or CASES:
+        if name in results:
+            continue
+        click.echo(name, err=True)
+        results[name] = {**measure(folder, name, epochs, device), "provenance": provenance()}
+        output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

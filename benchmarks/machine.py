@@ -1,0 +1,44 @@
+"""What a result needs beside its figures: commit, command, machine, date."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def provenance() -> dict[str, Any]:
+    """Where and how the running benchmark's figures come about."""
+    root = Path(__file__).parent.parent
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    dirty = subprocess.run(["git", "status", "--porcelain", "nvcodec"], cwd=root, capture_output=True, text=True, check=False)
+    return {
+        "commit": commit.stdout.strip() + ("+" if dirty.stdout.strip() else ""),
+        "command": " ".join(["python", Path(sys.argv[0]).name, *map(_plain, sys.argv[1:])]),
+        "date": datetime.date.today().isoformat(),
+        "machine": {
+            "processor": _processor(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    }
+
+
+def _plain(argument: str) -> str:
+    """An argument without the folders of this machine."""
+    return Path(argument).name if "/" in argument else argument
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,64 @@
+"""nvcodec: a neural video codec. One small network is fitted to one video; the file holds its integers.
+
+    import nvcodec
+
+    nvcodec.encode("video.mp4", "out.sdmn", size="3M")
+    video = nvcodec.open("out.sdmn")
+    video[0]          # uint8 tensor [3, height, width]
+    video[10:20]      # uint8 tensor [10, 3, height, width]
+    video.timestamps  # exact seconds, one Fraction a frame
+
+Importing this imports neither torch nor PyAV; the first use of a name below does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nvcodec.decoder import Video as Video
+    from nvcodec.decoder import Video as open
+    from nvcodec.encoder import Encoded as Encoded
+    from nvcodec.encoder import encode as encode
+    from nvcodec.errors import (
+        CorruptStreamError as CorruptStreamError,
+    )
+    from nvcodec.errors import (
+        InputError as InputError,
+    )
+    from nvcodec.errors import (
+        NvcodecError as NvcodecError,
+    )
+    from nvcodec.errors import (
+        UnsupportedVersionError as UnsupportedVersionError,
+    )
+    from nvcodec.errors import (
+        UsageError as UsageError,
+    )
+    from nvcodec.errors import (
+        VerificationError as VerificationError,
+    )
+
+_HOME = {
+    "open": ("nvcodec.decoder", "Video"),
+    "Video": ("nvcodec.decoder", "Video"),
+    "encode": ("nvcodec.encoder", "encode"),
+    "Encoded": ("nvcodec.encoder", "Encoded"),
+    "NvcodecError": ("nvcodec.errors", "NvcodecError"),
+    "UsageError": ("nvcodec.errors", "UsageError"),
+    "InputError": ("nvcodec.errors", "InputError"),
+    "CorruptStreamError": ("nvcodec.errors", "CorruptStreamError"),
+    "UnsupportedVersionError": ("nvcodec.errors", "UnsupportedVersionError"),
+    "VerificationError": ("nvcodec.errors", "VerificationError"),
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOME[name]
+    return getattr(importlib.import_module(module), attribute)

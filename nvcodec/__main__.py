@@ -1,0 +1,5 @@
+"""``python -m nvcodec``."""
+
+from nvcodec.cli.main import main
+
+main()

@@ -1,0 +1,81 @@
+"""Where every byte of a file went: what ``info`` prints. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nvcodec.bitstream.ops import measure
+from nvcodec.stream import Stream
+
+KINDS = ("weights", "embeddings", "skip_features", "side_info", "overhead")
+
+
+def bits_per_pixel(stream: Stream) -> float:
+    """8 * file size / samples of all shown pictures, width x height x frames."""
+    pixels = sum(s.head.frames * s.head.width * s.head.height for s in stream.segments)
+    return 8 * stream.file_bytes / pixels
+
+
+def bytes_by_kind(stream: Stream) -> dict[str, int]:
+    """Bytes of each of :data:`KINDS`; they add up to the file."""
+    totals = dict.fromkeys(KINDS, 0)
+    for entry in stream.entries:
+        totals[entry.kind] += entry.bytes
+    return totals
+
+
+def describe(stream: Stream) -> dict[str, Any]:
+    """All that ``info --json`` prints, as plain numbers, strings, lists and objects."""
+    first = stream.segments[0].head
+    video = stream.video
+    return {
+        "format_version": f"{stream.version[0]}.{stream.version[1]}",
+        "width": first.width,
+        "height": first.height,
+        "frames": stream.frames,
+        "fps": stream.fps,
+        "file_bytes": stream.file_bytes,
+        "bits_per_pixel": bits_per_pixel(stream),
+        "parameters": stream.parameters,
+        "layers": stream.layers,
+        "segments": len(stream.segments),
+        "multiplications_per_pixel": _multiplications(stream),
+        "time_base": f"{video.time_base_num}/{video.time_base_den}",
+        "duration_seconds": float(sum(duration for _, duration in stream.ticks) * stream.time_base),
+        "sample_aspect": f"{video.sample_aspect_num}:{video.sample_aspect_den}",
+        "color": {
+            "primaries": video.primaries,
+            "transfer": video.transfer,
+            "matrix": video.matrix,
+            "range": video.color_range,
+        },
+        "metadata": stream.metadata,
+        "bytes_by_kind": bytes_by_kind(stream),
+        "units": [
+            {
+                "type": unit.type,
+                "segment": unit.segment,
+                "layer": unit.layer,
+                "offset": unit.offset,
+                "bytes": unit.bytes,
+            }
+            for unit in stream.units
+        ],
+        "entries": [
+            {
+                "unit": entry.unit,
+                "kind": entry.kind,
+                "label": entry.label,
+                "bytes": entry.bytes,
+                "values": entry.values,
+            }
+            for entry in stream.entries
+        ],
+    }
+
+
+def _multiplications(stream: Stream) -> float:
+    """Multiplications to decode a pixel of the first segment."""
+    segment = stream.segments[0]
+    total = sum(measure(layer.ops, layer.tensors).multiplications for layer in segment.layers)
+    return total / (segment.head.width * segment.head.height)

@@ -1,0 +1,104 @@
+"""``nvcodec compare``."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+
+import click
+
+from nvcodec.cli.options import RateType, Status, device_options, selection_options, volume_options
+from nvcodec.errors import UsageError
+
+
+@click.command("compare")
+@click.argument("source")
+@click.argument("file")
+@selection_options
+@click.option("--fps", type=RateType(), hidden=True, help="Accepted so that encode's options can be repeated.")
+@device_options
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@volume_options
+def command(
+    source: str,
+    file: str,
+    crop: tuple[int, int] | None,
+    scale: tuple[int, int] | None,
+    start: int,
+    frames: int | None,
+    fps: Fraction | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Measure how near FILE is to SOURCE: PSNR, SSIM, MS-SSIM, bits per pixel.
+
+    Give the --crop, --scale, --start and --frames that the file was encoded with.
+    """
+    from nvcodec.accounting import bits_per_pixel
+    from nvcodec.reader import read_file
+
+    stream = read_file(file)
+    import torch
+
+    from nvcodec import metrics
+    from nvcodec.decoder import Video
+    from nvcodec.video.reader import Selection, read_clip
+
+    if threads:
+        torch.set_num_threads(threads)
+    clip = read_clip(source, Selection(crop, scale, start, frames))
+    video = Video(stream, device=device)
+    if (len(clip.frames), clip.width, clip.height) != (len(video), video.width, video.height):
+        raise UsageError(
+            f"the source gives {len(clip.frames)} frames of {clip.width}x{clip.height}, the file "
+            f"{len(video)} of {video.width}x{video.height}; repeat the options it was encoded with"
+        )
+    status = Status(quiet)
+    rows = []
+    try:
+        for place, (picture, frame) in enumerate(zip(video, clip.frames, strict=True)):
+            decoded = picture.cpu()
+            rows.append(
+                {
+                    "psnr_rgb": metrics.psnr(decoded, frame),
+                    "psnr_y": metrics.psnr_y(decoded, frame),
+                    "ssim": metrics.ssim(decoded, frame),
+                    "ms_ssim": metrics.ms_ssim(decoded, frame),
+                }
+            )
+            status.show(f"{place + 1}/{len(video)} frames")
+    finally:
+        status.clear()
+
+    def mean(name: str) -> float | None:
+        values = [row[name] for row in rows]
+        return None if None in values else sum(values) / len(values)  # type: ignore[arg-type]
+
+    worst = min(range(len(rows)), key=lambda place: rows[place]["psnr_rgb"] or 0.0)
+    result = {
+        "psnr_rgb": mean("psnr_rgb"),
+        "psnr_rgb_min": rows[worst]["psnr_rgb"],
+        "worst_frame": worst,
+        "psnr_y": mean("psnr_y"),
+        "ssim": mean("ssim"),
+        "ms_ssim": mean("ms_ssim"),
+        "bits_per_pixel": bits_per_pixel(stream),
+        "file_bytes": stream.file_bytes,
+        "frames": len(rows),
+    }
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    wide = "-" if result["ms_ssim"] is None else f"{result['ms_ssim']:.4f}"
+    click.echo(
+        f"PSNR {result['psnr_rgb']:.3f} dB (RGB), {result['psnr_y']:.3f} dB (Y); worst frame {worst}: "
+        f"{result['psnr_rgb_min']:.3f} dB\n"
+        f"SSIM {result['ssim']:.4f}, MS-SSIM {wide}\n"
+        f"{result['bits_per_pixel']:.4f} bits a pixel, {result['file_bytes']} bytes, {result['frames']} frames"
+    )
+    if verbose:
+        for place, row in enumerate(rows):
+            click.echo(f"frame {place}: {row['psnr_rgb']:.3f} dB", err=True)

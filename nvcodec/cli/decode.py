@@ -1,0 +1,104 @@
+"""``nvcodec decode``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from nvcodec.cli.options import Status, device_options, duration, volume_options
+from nvcodec.errors import UsageError
+
+
+@click.command("decode")
+@click.argument("file")
+@click.option("-o", "--output", help="A folder/ for PNG, or a file: .rgb .mkv (exact), .y4m .mp4 (not); - is raw RGB.")
+@click.option(
+    "--md5",
+    is_flag=False,
+    flag_value="video",
+    type=click.Choice(["video", "frame"]),
+    help="Print the MD5 of the RGB bytes, of all frames or of each (--md5=frame).",
+)
+@click.option("--null", is_flag=True, help="Decode and throw away; prints the time it took.")
+@click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First frame.")
+@click.option("--frames", type=click.IntRange(1), help="Frames to decode; all that are left if not given.")
+@click.option("--batch", type=click.IntRange(1), help="Frames decoded at once.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the pictures' checksums.")
+@device_options
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@volume_options
+def command(
+    file: str,
+    output: str | None,
+    md5: str | None,
+    null: bool,
+    start: int,
+    frames: int | None,
+    batch: int | None,
+    no_verify: bool,
+    device: str,
+    threads: int | None,
+    overwrite: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Decode FILE to pictures or a video.
+
+    Exactly one of -o, --md5 and --null says where they go.
+    """
+    if (output is not None) + (md5 is not None) + null != 1:
+        raise UsageError("give exactly one of -o, --md5 and --null")
+    from nvcodec.reader import read_file
+
+    stream = read_file(file)  # a bad file is refused before torch is loaded
+    if start >= stream.frames:
+        raise UsageError(f"--start {start} is past the last of {stream.frames} frames")
+    if len({(s.head.width, s.head.height) for s in stream.segments}) > 1 and output is not None:
+        if not output.endswith("/"):
+            raise UsageError("the frames of this file differ in size; write them to a folder/")
+
+    import torch
+
+    from nvcodec.decoder import Video
+    from nvcodec.video.sinks import Md5Sink, NullSink, Sink, open_sink
+
+    if threads:
+        torch.set_num_threads(threads)
+    video = Video(stream, device=device, verify=not no_verify, batch=batch)
+    chosen = range(start, min(stream.frames, start + (frames or stream.frames)))
+    sink: Sink
+    if output is not None:
+        from fractions import Fraction
+
+        sink = open_sink(
+            output,
+            width=video.width,
+            height=video.height,
+            time_base=stream.time_base,
+            fps=Fraction(stream.fps).limit_denominator(1001),
+            sample_aspect=Fraction(stream.video.sample_aspect_num, stream.video.sample_aspect_den),
+            first=start,
+            overwrite=overwrite,
+        )
+    else:
+        sink = NullSink() if null else Md5Sink(md5 == "frame")
+    status = Status(quiet)
+    ticks = stream.ticks
+    begin = time.perf_counter()
+    done = 0
+    try:
+        with sink:
+            for pictures in video.decode(chosen):
+                for picture in pictures.permute(0, 2, 3, 1).cpu().numpy():
+                    sink.put(picture, *ticks[chosen[done]])
+                    done += 1
+                rate = done / (time.perf_counter() - begin)
+                status.show(f"{done}/{len(chosen)} frames  {rate:.1f} frames/s  {duration((len(chosen) - done) / rate)} left")
+    finally:
+        status.clear()
+    seconds = time.perf_counter() - begin
+    if null:
+        click.echo(f"{done} frames  {seconds:.3f} s  {done / seconds:.2f} frames/s")
+    elif verbose or (output not in (None, "-") and not quiet):
+        click.echo(f"{done} frames in {seconds:.1f} s, {done / seconds:.1f} frames/s", err=True)

@@ -1,0 +1,45 @@
+"""``nvcodec info``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from nvcodec.accounting import KINDS, bits_per_pixel, bytes_by_kind, describe
+from nvcodec.reader import read_file
+from nvcodec.stream import Stream
+
+
+@click.command("info")
+@click.argument("file")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def command(file: str, as_json: bool) -> None:
+    """Show what FILE holds and where every byte of it went."""
+    stream = read_file(file)
+    if as_json:
+        click.echo(json.dumps(describe(stream), indent=2))
+    else:
+        click.echo("\n".join(_report(file, stream)))
+
+
+def _report(file: str, stream: Stream) -> list[str]:
+    head = stream.segments[0].head
+    seconds = float(sum(duration for _, duration in stream.ticks) * stream.time_base)
+    lines = [
+        f"{file}: SDMN {stream.version[0]}.{stream.version[1]}, {head.width}x{head.height}, {stream.frames} frames, "
+        f"{stream.fps:.3f} frames/s, {seconds:.3f} s",
+        f"{stream.file_bytes} bytes, {bits_per_pixel(stream):.4f} bits a pixel, {stream.parameters} parameters, "
+        f"{len(stream.segments)} segment(s), {stream.layers} layer(s)",
+        "",
+        f"{'kind':<14}{'bytes':>12}{'share':>9}",
+    ]
+    kinds = bytes_by_kind(stream)
+    lines += [f"{kind:<14}{kinds[kind]:>12}{kinds[kind] / stream.file_bytes:>9.2%}" for kind in KINDS]
+    lines += ["", f"{'what':<48}{'bytes':>10}{'values':>10}{'bits each':>11}{'share':>9}"]
+    for entry in stream.entries:
+        each = f"{8 * entry.bytes / entry.values:.3f}" if entry.values else ""
+        values = str(entry.values) if entry.values else ""
+        share = f"{entry.bytes / stream.file_bytes:.2%}"
+        lines.append(f"{entry.label:<48}{entry.bytes:>10}{values:>10}{each:>11}{share:>9}")
+    return lines

@@ -1,0 +1,79 @@
+"""``nvcodec``: the group of commands, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from nvcodec import __version__
+from nvcodec.errors import NvcodecError
+
+COMMANDS = ("encode", "decode", "info", "compare")
+INTERRUPTED = 130
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when it is asked for, so that ``info`` never waits for torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"nvcodec.cli.{cmd_name}").command
+        return command
+
+
+@click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nvcodec")
+def group() -> None:
+    """A neural video codec: fits a small network to one video and stores its integers.
+
+    Exit codes: 0 done, 1 internal error, 2 usage, 3 input, 4 corrupt stream, 5 version not supported, 6 verification
+    failed, 130 interrupted.
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line; returns the exit code and prints one sentence to stderr where it is not 0."""
+    try:
+        result: Any = group.main(arguments, prog_name="nvcodec", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except NvcodecError as error:
+        return _fail(str(error), error.exit_code)
+    except click.Abort:
+        return _fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "nvcodec"
+        return _fail(f"{error.format_message()} (see '{where} --help')", 2)
+    except BrokenPipeError:
+        # The reader of our output has gone; that is its right. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _fail("too little memory", 3)
+    except Exception as error:  # the last resort: a traceback helps nobody at a terminal
+        if os.environ.get("NVCODEC_TRACEBACK"):
+            traceback.print_exc()
+        return _fail(
+            f"internal error: {type(error).__name__}: {error}; NVCODEC_TRACEBACK=1 shows where, please report it", 1
+        )
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"nvcodec: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def main() -> None:
+    """Entry point of the ``nvcodec`` command."""
+    sys.exit(run())

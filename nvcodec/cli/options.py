@@ -1,0 +1,101 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class SizeType(click.ParamType):
+    """``WxH``, both at least 1."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)
+        if not match or not int(match[1]) or not int(match[2]):
+            self.fail(f"{value!r} is not a size such as 1280x640", param, ctx)
+        return int(match[1]), int(match[2])
+
+
+class RateType(click.ParamType):
+    """A frame rate: ``25``, ``29.97`` or ``30000/1001``."""
+
+    name = "RATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            rate = Fraction(0)
+        if not 0 < rate <= 1000:
+            self.fail(f"{value!r} is not a frame rate such as 25 or 30000/1001", param, ctx)
+        return rate.limit_denominator(1001)
+
+
+def selection_options(function: F) -> F:
+    """--crop, --scale, --start and --frames of a source."""
+    for option in (
+        click.option("--frames", type=click.IntRange(1), help="Frames to take; all that are left if not given."),
+        click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Frames to skip."),
+        click.option("--scale", type=SizeType(), help="Resize to WxH (bicubic, antialiased), after --crop."),
+        click.option("--crop", type=SizeType(), help="Keep the middle WxH."),
+    ):
+        function = option(function)
+    return function
+
+
+def device_options(function: F) -> F:
+    """--device and -j."""
+    for option in (
+        click.option("-j", "--threads", type=click.IntRange(1), help="CPU threads; all cores if not given."),
+        click.option(
+            "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def volume_options(function: F) -> F:
+    """-q and -v."""
+    for option in (
+        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
+        click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on stderr."),
+    ):
+        function = option(function)
+    return function
+
+
+class Status:
+    """One line on stderr that is rewritten in place; silent unless stderr is a terminal."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.live = not quiet and sys.stderr.isatty()
+        self.shown = False
+
+    def show(self, text: str) -> None:
+        """Replace the line by ``text``."""
+        if self.live:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self.shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self.shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self.shown = False
+
+
+def duration(seconds: float) -> str:
+    """``1:02:03`` or ``4:05``."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,214 @@
+"""Open an SDMN file and decode any of its frames. Reaches no training code."""
+
+from __future__ import annotations
+
+import bisect
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from typing import overload
+
+import numpy as np
+import torch
+
+from nvcodec.errors import InputError, UsageError, VerificationError
+from nvcodec.exact.network import ExactNetwork
+from nvcodec.reader import read_file
+from nvcodec.stream import Stream
+
+CPU_BATCH = 1  # on the CPU one frame at a time keeps tensors in the cache
+GPU_BATCH_ELEMENTS = 2**28
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` (or any torch device name) as a device.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("there is no CUDA device here")
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported; use auto, cpu or cuda")
+    return device
+
+
+class Video:
+    """The frames of an SDMN file, decoded when asked for.
+
+    ``video[i]`` is frame i as a uint8 tensor [3, height, width]; ``video[a:b:c]`` a stack [frames, 3, height, width];
+    iterating yields one frame after the other. Every frame's checksum is compared unless ``verify`` is False.
+
+    Args:
+        stream: a path, or a :class:`~nvcodec.stream.Stream` already read.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        verify: whether decoded pictures are checked against the stream's checksums.
+        batch: frames decoded at once; None chooses for the device.
+
+    Raises:
+        InputError, UnsupportedVersionError, CorruptStreamError: see :func:`nvcodec.reader.read_file`.
+        UsageError: there is no such device.
+    """
+
+    def __init__(
+        self,
+        stream: str | os.PathLike[str] | Stream,
+        *,
+        device: str = "auto",
+        verify: bool = True,
+        batch: int | None = None,
+    ) -> None:
+        self.stream = stream if isinstance(stream, Stream) else read_file(stream)
+        self.device = pick_device(device)
+        self.verify = verify
+        self.batch = batch
+        self._starts = [segment.head.first_frame for segment in self.stream.segments]
+        self._networks: dict[int, ExactNetwork] = {}
+
+    @property
+    def width(self) -> int:
+        """Shown width of the first segment, pixels."""
+        return self.stream.segments[0].head.width
+
+    @property
+    def height(self) -> int:
+        """Shown height of the first segment, pixels."""
+        return self.stream.segments[0].head.height
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, averaged over the video."""
+        return self.stream.fps
+
+    @property
+    def timestamps(self) -> list[Fraction]:
+        """Presentation time of every frame, exact seconds."""
+        return [pts * self.stream.time_base for pts, _ in self.stream.ticks]
+
+    @property
+    def durations(self) -> list[Fraction]:
+        """Duration of every frame, exact seconds."""
+        return [duration * self.stream.time_base for _, duration in self.stream.ticks]
+
+    def __len__(self) -> int:
+        return self.stream.frames
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        for pictures in self.decode(range(len(self))):
+            yield from pictures
+
+    @overload
+    def __getitem__(self, key: int) -> torch.Tensor: ...
+    @overload
+    def __getitem__(self, key: slice) -> torch.Tensor: ...
+    def __getitem__(self, key: int | slice) -> torch.Tensor:
+        if isinstance(key, slice):
+            chosen = range(len(self))[key]
+            if not chosen:
+                return torch.empty((0, 3, self.height, self.width), dtype=torch.uint8, device=self.device)
+            pictures = list(self.decode(chosen))
+            if len({picture.shape[1:] for picture in pictures}) > 1:
+                raise UsageError("these frames differ in size and cannot be stacked: take them one by one")
+            return torch.cat(pictures)
+        try:
+            frame = range(len(self))[key]
+        except IndexError:
+            raise IndexError(f"frame {key} of a video of {len(self)} frames") from None
+        return next(self.decode([frame]))[0]
+
+    def decode(self, frames: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Decode ``frames``, in this order.
+
+        Yields:
+            uint8 tensors [batch, 3, height, width] on the device; a batch holds consecutive entries of ``frames``.
+
+        Raises:
+            VerificationError: a picture does not have the checksum the stream states.
+            InputError: the device has too little memory.
+        """
+        checker = _Checker(self.stream) if self.verify else None
+        place = 0
+        while place < len(frames):
+            segment = bisect.bisect_right(self._starts, frames[place]) - 1
+            start = self._starts[segment]
+            end = start + self.stream.segments[segment].head.frames
+            network = self._network(segment)
+            size = self.batch or self._batch_size(segment)
+            count = 1
+            while count < size and place + count < len(frames) and start <= frames[place + count] < end:
+                count += 1
+            chosen = frames[place : place + count]
+            try:
+                pictures = network.decode([frame - start for frame in chosen])
+            except (MemoryError, torch.OutOfMemoryError):
+                raise InputError(f"too little memory to decode {count} frames at once") from None
+            except RuntimeError as error:
+                if "memory" not in str(error):
+                    raise
+                raise InputError(f"too little memory to decode {count} frames at once") from None
+            if checker:
+                checker.check(segment, [frame - start for frame in chosen], pictures)
+            yield pictures
+            place += count
+
+    def _network(self, segment: int) -> ExactNetwork:
+        if segment not in self._networks:
+            self._networks = {  # one at a time: a stream may have many
+                segment: ExactNetwork(
+                    self.stream.segments[segment],
+                    segment,
+                    self.stream.video.seed,
+                    self.device,
+                    self.stream.layers,
+                )
+            }
+        return self._networks[segment]
+
+    def _batch_size(self, segment: int) -> int:
+        if self.device.type == "cpu":
+            return CPU_BATCH
+        largest = max(
+            tensor.elements for layer in self.stream.segments[segment].layers for tensor in layer.tensors
+        )
+        return max(1, min(64, GPU_BATCH_ELEMENTS // largest))
+
+
+def picture_bytes(picture: torch.Tensor) -> bytes:
+    """RGB bytes, row-major, of a picture [3, height, width]."""
+    array: np.ndarray = picture.permute(1, 2, 0).contiguous().cpu().numpy()
+    return array.tobytes()
+
+
+class _Checker:
+    """Compares pictures with the highest layer's checksums; a checksum over several frames counts only where all of
+    them have come by in order."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.running: tuple[int, int, int] = (-1, -1, 0)  # segment, next frame, CRC so far
+
+    def check(self, segment: int, frames: Sequence[int], pictures: torch.Tensor) -> None:
+        layer = self.stream.segments[segment].layers[-1]
+        total = self.stream.segments[segment].head.frames
+        group = layer.frames_per_checksum
+        for frame, picture in zip(frames, pictures, strict=True):
+            if frame % group == 0:
+                self.running = (segment, frame, 0)
+            if self.running[:2] != (segment, frame):
+                continue
+            crc = zlib.crc32(picture_bytes(picture), self.running[2])
+            self.running = (segment, frame + 1, crc)
+            complete = (frame + 1) % group == 0 or frame + 1 == total
+            if complete and crc != int(layer.checksums[frame // group]):
+                number = self.stream.segments[segment].head.first_frame + frame
+                raise VerificationError(
+                    f"frame {number} does not have the checksum the stream states: "
+                    "the stream is damaged or this machine computes wrongly"
+                )

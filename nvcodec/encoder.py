@@ -1,0 +1,201 @@
+"""Frames to a file: fit, quantise, write, then decode the file once more and compare."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from nvcodec import __version__
+from nvcodec.bitstream.units import SegmentHead, Video
+from nvcodec.decoder import Video as DecodedVideo
+from nvcodec.decoder import pick_device, picture_bytes
+from nvcodec.errors import UsageError, VerificationError
+from nvcodec.exact.network import ExactNetwork
+from nvcodec.fit.loop import FitOptions, Fitted, Progress, fit
+from nvcodec.metrics import psnr
+from nvcodec.model.shape import NetworkShape, parse_size, solve
+from nvcodec.quantize.export import export
+from nvcodec.reader import read_stream
+from nvcodec.stream import Layer, Segment, Stream
+from nvcodec.video.clip import Clip, steady
+from nvcodec.video.reader import Selection, read_clip
+from nvcodec.video.sinks import atomic_file
+from nvcodec.writer import write_stream
+
+DEFAULT_EPOCHS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """What an encode gave.
+
+    Attributes:
+        data: the file.
+        fitted: the network it was made of, in float, with its quantisation steps.
+        shape: the network's.
+        parameters: integers stored in the file.
+        psnr: mean over the frames of the RGB PSNR of what the file decodes to, dB.
+        seconds: time spent in ``reading``, ``fitting``, ``quantising``, ``writing`` and ``verifying``.
+    """
+
+    data: bytes = dataclasses.field(repr=False)
+    fitted: Fitted = dataclasses.field(repr=False)
+    shape: NetworkShape
+    parameters: int
+    frames: int
+    psnr: float
+    seconds: dict[str, float]
+
+
+def encode(
+    source: str | os.PathLike[str] | Clip | torch.Tensor,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    size: str | int,
+    crop: tuple[int, int] | None = None,
+    scale: tuple[int, int] | None = None,
+    start: int = 0,
+    frames: int | None = None,
+    fps: Fraction | float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    report: Callable[[Progress], None] | None = None,
+    overwrite: bool = False,
+) -> Encoded:
+    """Fit a network to one video and write it as an SDMN file.
+
+    Args:
+        source: a video file, a folder of images, a :class:`~nvcodec.video.clip.Clip`, or uint8 frames
+            [frames, 3, height, width].
+        output: the file to write; None only returns its bytes.
+        size: everything that is stored, in parameters: ``"3M"``, ``"300k"`` or a number.
+        crop, scale, start, frames: see :class:`~nvcodec.video.reader.Selection`; for paths only.
+        fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
+        epochs: how often each frame is seen (32 if neither this nor ``steps`` is given).
+        steps: updates, one frame each, in place of ``epochs``.
+        seed: the same seed, CPU and number of threads give the same file.
+        device: where to fit: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads of torch; None leaves its default. Put back afterwards.
+        report: called with the fit's progress.
+        overwrite: whether an existing ``output`` may be replaced.
+
+    Raises:
+        InputError: the source cannot be read or the output not be written.
+        UsageError: options that contradict each other or the video.
+        VerificationError: the file does not decode to what was meant.
+    """
+    if epochs is not None and steps is not None:
+        raise UsageError("--epochs and --steps say the same thing; give one of them")
+    if (epochs is not None and epochs <= 0) or (steps is not None and steps < 1):
+        raise UsageError("--epochs and --steps must be positive")
+    if output is not None and os.path.exists(output) and not overwrite:
+        raise UsageError(f"{os.fspath(output)} exists; -y overwrites it")
+    parameters = parse_size(size) if isinstance(size, str) else size
+    where = pick_device(device)
+    clock = _Clock()
+    rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+    with clock("reading"):
+        clip = _as_clip(source, Selection(crop, scale, start, frames), rate)
+    shape = solve(parameters, clip.width, clip.height, len(clip.frames))
+    options = FitOptions(
+        steps=steps or max(1, round((epochs or DEFAULT_EPOCHS) * len(clip.frames))), seed=seed
+    )
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        with clock("fitting"):
+            fitted = fit(clip.frames, shape, options, where, report)
+        with clock("quantising"):
+            layer = export(fitted.decoder, fitted.embeddings)
+            stream = _stream(clip, layer, seed)
+            layer.checksums = _reconstruct(stream, where)
+        with clock("writing"):
+            data = write_stream(stream)
+        with clock("verifying"):
+            quality = _verify(data, clip, where)
+    finally:
+        torch.set_num_threads(before)
+    if output is not None:
+        with clock("writing"), atomic_file(output) as temporary:
+            temporary.write_bytes(data)
+    return Encoded(data, fitted, shape, stream.parameters, len(clip.frames), quality, clock.seconds)
+
+
+class _Clock:
+    """Adds up the seconds spent in named phases."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, name: str) -> _Clock:
+        self.name = name
+        return self
+
+    def __enter__(self) -> None:
+        self.start = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.start
+
+
+def _as_clip(
+    source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Selection, fps: Fraction | None
+) -> Clip:
+    if isinstance(source, Clip):
+        return source
+    if isinstance(source, torch.Tensor):
+        return Clip(source.cpu(), *steady(len(source), fps or Fraction(25)))
+    return read_clip(source, selection, fps)
+
+
+def _stream(clip: Clip, layer: Layer, seed: int) -> Stream:
+    durations = np.array([duration for _, duration in clip.ticks], np.int64)
+    constant = int(durations[0]) if (durations == durations[0]).all() else 0
+    head = SegmentHead(0, len(clip.frames), clip.width, clip.height, clip.ticks[0][0], constant)
+    aspect = clip.sample_aspect.limit_denominator(65535)
+    if not 0 < aspect.numerator <= 65535:
+        aspect = Fraction(1)
+    video = Video(
+        sample_format=0,
+        primaries=clip.color.primaries,
+        transfer=clip.color.transfer,
+        matrix=clip.color.matrix,
+        color_range=clip.color.range,
+        sample_aspect_num=aspect.numerator,
+        sample_aspect_den=aspect.denominator,
+        time_base_num=clip.time_base.numerator,
+        time_base_den=clip.time_base.denominator,
+        seed=seed % 2**32,
+    )
+    return Stream(video, [Segment(head, durations, [layer])], {"encoder": f"nvcodec {__version__}"})
+
+
+def _reconstruct(stream: Stream, device: torch.device) -> np.ndarray:
+    """What the encoder means: the checksum of every frame of the integer network it holds."""
+    network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device)
+    return np.array(
+        [zlib.crc32(picture_bytes(network.decode([frame])[0])) for frame in range(stream.frames)], np.uint32
+    )
+
+
+def _verify(data: bytes, clip: Clip, device: torch.device) -> float:
+    """Decode the file as any decoder would, compare every checksum, and measure its PSNR."""
+    decoded = DecodedVideo(read_stream(data), device=device.type)
+    if decoded.stream.ticks != clip.ticks:
+        raise VerificationError("the file does not hold the clip's time stamps")
+    values = [
+        psnr(picture.cpu(), frame) for picture, frame in zip(decoded, clip.frames, strict=True)
+    ]
+    return sum(values) / len(values)

@@ -1,0 +1,1 @@
+"""Real video to frames and back: PyAV, folders of images, raw bytes."""

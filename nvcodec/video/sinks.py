@@ -1,0 +1,268 @@
+"""Where decoded frames go: one class a format, each a context manager that takes pictures one by one.
+
+Files appear under their final name only when they are complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from nvcodec.errors import InputError, UsageError
+
+Picture = npt.NDArray[np.uint8]  # RGB [height, width, 3]
+
+
+class Sink(Protocol):
+    """Takes frames in order."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def put(self, picture: Picture, pts: int, duration: int) -> None:
+        """Take one frame; ``pts`` and ``duration`` are in ticks."""
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its name when the block ends well and vanishes when it does not.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    target = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror}") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+    except OSError as error:
+        raise InputError(f"cannot write {target}: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Base:
+    """A sink whose resources are an ``ExitStack``."""
+
+    def __init__(self) -> None:
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stack.__exit__(kind, error, trace)
+
+
+class NullSink(_Base):
+    """Takes frames and does nothing with them: for timing."""
+
+    def put(self, picture: Picture, pts: int, duration: int) -> None:
+        """Nothing."""
+
+
+class Md5Sink(_Base):
+    """MD5 over the RGB bytes of all frames in order; ``DIGEST  N frames``, or a line a frame."""
+
+    def __init__(self, per_frame: bool) -> None:
+        super().__init__()
+        self.per_frame = per_frame
+        self.frames = 0
+        self.digest = hashlib.md5(usedforsecurity=False)
+        self.stack.push(self._finish)
+
+    def put(self, picture: Picture, pts: int, duration: int) -> None:
+        data = np.ascontiguousarray(picture)
+        if self.per_frame:
+            print(f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}  frame {self.frames}")
+        self.digest.update(data)
+        self.frames += 1
+
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and not self.per_frame:
+            print(f"{self.digest.hexdigest()}  {self.frames} frames")
+
+
+class RawSink(_Base):
+    """RGB bytes, frame after frame, row-major: exact. ``-`` is standard output."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.file: BinaryIO
+        if path == "-":
+            self.file = sys.stdout.buffer
+            self.stack.callback(self.file.flush)
+        else:
+            temporary = self.stack.enter_context(atomic_file(path))
+            self.file = self.stack.enter_context(temporary.open("wb"))
+
+    def put(self, picture: Picture, pts: int, duration: int) -> None:
+        self.file.write(np.ascontiguousarray(picture).data)
+
+
+class Y4mSink(_Base):
+    """YUV4MPEG2, 4:4:4, BT.601 limited range: not exact, because RGB to 8-bit YUV rounds; time is a constant rate."""
+
+    def __init__(self, path: str, width: int, height: int, fps: Fraction, sample_aspect: Fraction) -> None:
+        super().__init__()
+        self.file: BinaryIO
+        if path == "-":
+            self.file = sys.stdout.buffer
+            self.stack.callback(self.file.flush)
+        else:
+            temporary = self.stack.enter_context(atomic_file(path))
+            self.file = self.stack.enter_context(temporary.open("wb"))
+        rate = fps or Fraction(25)
+        self.file.write(
+            f"YUV4MPEG2 W{width} H{height} F{rate.numerator}:{rate.denominator} Ip "
+            f"A{sample_aspect.numerator}:{sample_aspect.denominator} C444\n".encode()
+        )
+
+    def put(self, picture: Picture, pts: int, duration: int) -> None:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        planes = frame.to_ndarray(format="yuv444p")
+        self.file.write(b"FRAME\n")
+        self.file.write(np.ascontiguousarray(planes).data)
+
+
+class PngSink(_Base):
+    """A folder of PNG files ``00000.png ...``: exact. The folder appears when all frames are written."""
+
+    def __init__(self, path: str, first: int, overwrite: bool) -> None:
+        super().__init__()
+        self.target = Path(path)
+        self.next = first
+        self.overwrite = overwrite
+        try:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self.folder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent))
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from None
+        self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.stack.push(self._finish)
+        self.encoder: av.VideoCodecContext | None = None
+
+    def put(self, picture: Picture, pts: int, duration: int) -> None:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame.pts = None
+        encoder = av.CodecContext.create("png", "w")
+        encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"  # type: ignore[attr-defined]
+        encoder.time_base = Fraction(1)
+        data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])  # type: ignore[attr-defined]
+        (self.folder / f"{self.next:05d}.png").write_bytes(data)
+        self.next += 1
+
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            return
+        try:
+            self.target.mkdir(exist_ok=True)
+            if self.overwrite:  # frames of an earlier run must not stay among the new ones
+                for old in self.target.glob("*.png"):
+                    old.unlink()
+            for file in self.folder.iterdir():
+                file.replace(self.target / file.name)
+        except OSError as error:
+            raise InputError(f"cannot write {self.target}: {error.strerror}") from None
+
+
+class VideoSink(_Base):
+    """A video file through PyAV with the original time stamps.
+
+    ``.mkv`` holds FFV1 in RGB, which is exact (Matroska rounds time stamps to milliseconds); ``.mp4`` holds H.264 in
+    YUV 4:2:0, which is not.
+    """
+
+    def __init__(self, path: str, width: int, height: int, time_base: Fraction, fps: Fraction) -> None:
+        super().__init__()
+        exact = path.lower().endswith(".mkv")
+        if not exact and (width % 2 or height % 2):
+            raise UsageError(f".mp4 needs even sides and the video is {width}x{height}; write .mkv instead")
+        temporary = self.stack.enter_context(atomic_file(path))
+        try:
+            self.container = av.open(str(temporary), "w", format="matroska" if exact else "mp4")
+            self.stack.callback(self.container.close)
+            self.stream = self.container.add_stream("ffv1" if exact else "libx264", rate=fps or Fraction(25))
+        except (av.FFmpegError, ValueError) as error:
+            raise InputError(f"cannot write {path}: {error}") from None
+        self.stream.width, self.stream.height = width, height
+        self.stream.pix_fmt = "bgr0" if exact else "yuv420p"
+        self.stream.time_base = self.stream.codec_context.time_base = time_base
+        self.time_base = time_base
+        if not exact:
+            self.stream.options = {"crf": "12"}
+
+    def put(self, picture: Picture, pts: int, duration: int) -> None:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        frame = frame.reformat(format=self.stream.pix_fmt)
+        frame.pts, frame.duration, frame.time_base = pts, duration, self.time_base
+        self.container.mux(self.stream.encode(frame))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.container.mux(self.stream.encode(None))
+        super().__exit__(kind, error, trace)
+
+
+def open_sink(
+    path: str,
+    *,
+    width: int,
+    height: int,
+    time_base: Fraction,
+    fps: Fraction,
+    sample_aspect: Fraction = Fraction(1),
+    first: int = 0,
+    overwrite: bool = False,
+) -> Sink:
+    """The sink that a path's ending names.
+
+    ``-`` and ``.rgb`` are raw RGB, ``.y4m``, ``.mkv`` (FFV1) and ``.mp4`` (H.264) video files; anything else without
+    an ending is a folder for PNG files, whose numbers start at ``first``.
+
+    Raises:
+        UsageError: the ending is not known, or the target exists and ``overwrite`` is False.
+        InputError: the target cannot be written.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    folder = path.endswith(("/", os.sep)) or target.is_dir() or not suffix
+    if path != "-" and not overwrite and target.exists() and not (folder and target.is_dir() and not any(target.iterdir())):
+        raise UsageError(f"{path} exists; -y overwrites it")
+    if path == "-" or (suffix in (".rgb", ".raw") and not folder):
+        return RawSink(path)
+    if folder:
+        if target.exists() and not target.is_dir():
+            raise UsageError(f"{path} is a file; a folder is needed for PNG frames")
+        return PngSink(path, first, overwrite)
+    if suffix == ".y4m":
+        return Y4mSink(path, width, height, fps, sample_aspect)
+    if suffix in (".mkv", ".mp4"):
+        return VideoSink(path, width, height, time_base, fps)
+    raise UsageError(f"{path}: the ending {suffix} is not known; use a folder/, .rgb, .y4m, .mkv, .mp4 or -")

@@ -1,0 +1,136 @@
+"""Random but valid streams: every operation, several segments and layers."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from nvcodec.bitstream import ops as o
+from nvcodec.bitstream.units import SegmentHead, Video
+from nvcodec.decoder import picture_bytes
+from nvcodec.errors import CorruptStreamError
+from nvcodec.exact.bounds import LIMIT, reach, rounded_bias
+from nvcodec.exact.network import ExactNetwork
+from nvcodec.stream import ConvWeights, Layer, Segment, Stream
+
+
+class Builder:
+    """A list of operations that grows; every operation added is valid."""
+
+    def __init__(self, rng: np.random.Generator, below: Sequence[Layer] = ()) -> None:
+        self.rng = rng
+        self.below = {level: layer.tensors for level, layer in enumerate(below)}
+        self.ops: list[o.Op] = []
+        self.tensors: list[o.Tensor] = []
+        self.convs: dict[int, ConvWeights] = {}
+
+    def add(self, op: o.Op) -> int:
+        self.tensors.append(o.infer_one(op, len(self.ops), self.tensors, self.below))
+        self.ops.append(op)
+        return len(self.ops) - 1
+
+    def any(self) -> int:
+        return int(self.rng.integers(len(self.ops)))
+
+    def conv(self, source: int, channels: int, low: int, high: int) -> int:
+        rng, tensor = self.rng, self.tensors[source]
+        kernel = rng.choice([1, 3, 5], 2)
+        op = o.Conv(source, channels, *map(int, kernel), int(rng.integers(1, 5)), int(rng.integers(0, 4)), low, high)
+        spread = int(rng.choice([1, 20, 127]))
+        weights = rng.integers(-spread, spread + 1, o.weight_shape(op, tensor.channels), dtype=np.int32)
+        center = int(rng.integers(20, 110))
+        steps = rng.integers(center - 10, center + 10, op.steps, dtype=np.int32)
+        biases = rng.integers(-2047, 2048, channels, dtype=np.int32)
+        while True:
+            conv = ConvWeights(weights, biases, steps)
+            bias = rounded_bias(conv.accumulator_bias(op), conv.first_shifts(op))
+            if reach(weights, bias, tensor).max() < LIMIT:
+                break
+            weights, biases = weights // 2 + (weights < 0), biases // 2 + (biases < 0)
+            if not weights.any() and not biases.any():
+                steps = steps * 0
+        self.convs[self.add(op)] = conv
+        return len(self.ops) - 1
+
+    def grow(self, count: int) -> None:
+        """Add ``count`` random operations; a draw that breaks a rule is drawn again."""
+        rng = self.rng
+        while count:
+            source = self.any()
+            tensor = self.tensors[source]
+            low, high = sorted(map(int, rng.integers(-2000, 2000, 2)))
+            draws = {
+                "conv": lambda: self.conv(source, int(rng.integers(1, 9)), low, high),
+                "shuffle": lambda: self.add(o.Shuffle(source, int(rng.integers(2, 4)))),
+                "unshuffle": lambda: self.add(o.Unshuffle(source, int(rng.integers(2, 4)))),
+                "table": lambda: self.add(
+                    o.Table(source, int(rng.integers(3)), int(rng.integers(13)), int(rng.integers(17)), low, high)
+                ),
+                "add": lambda: self.add(o.Add(source, self.any(), low, high)),
+                "double": lambda: self.add(o.Subtract(source, source, low, high)),
+                "subtract": lambda: self.add(o.Subtract(source, self.any(), low, high)),
+                "concat": lambda: self.add(o.Concat(source, self.any())),
+                "slice": lambda: self.add(o.Slice(source, int(rng.integers(4)), int(rng.integers(1, 4)))),
+                "resample": lambda: self.add(o.Resample(source, *map(int, rng.integers(1, 14, 2)))),
+                "crop": lambda: self.add(o.Crop(source, *map(int, rng.integers(0, 2, 2)), *map(int, rng.integers(1, 6, 2)))),
+                "noise": lambda: self.add(
+                    o.Noise(*map(int, rng.integers(1, 6, 3)), int(rng.integers(256)), int(rng.integers(600)), int(rng.integers(2)))
+                ),
+                "below": lambda: self.add(o.Below(len(self.below) - 1, int(rng.integers(6)))),
+            }
+            try:
+                place = draws[str(rng.choice(list(draws)))]()
+            except CorruptStreamError:
+                continue
+            if self.tensors[place].elements > 4000 or tensor.elements > 4000:
+                self.ops.pop(), self.tensors.pop(), self.convs.pop(place, None)
+                continue
+            count -= 1
+
+    def finish(self, frames: int, height: int, width: int) -> Layer:
+        source = self.add(o.Resample(len(self.ops) - 1, height, width))
+        self.conv(source, 3, 0, 255)
+        latents = {
+            place: self.rng.integers(op.low, op.high + 1, (frames, op.channels, op.height, op.width)).astype(np.int16)
+            for place, op in enumerate(self.ops)
+            if isinstance(op, o.Latent)
+        }
+        tensors = o.infer(self.ops, self.below, (height, width))
+        return Layer(tuple(self.ops), tensors, self.convs, latents, 1, np.zeros(frames, np.uint32))
+
+
+def random_stream(seed: int, *, segments: int = 1, layers: int = 1, operations: int = 8, frames: int = 3) -> Stream:
+    """A valid stream with random content; its checksums are right."""
+    rng = np.random.default_rng(seed)
+    made: list[Segment] = []
+    for number in range(segments):
+        height, width = map(int, rng.integers(1, 20, 2))
+        head = SegmentHead(number * frames, frames, width, height, int(rng.integers(-9, 9)), 0)
+        segment = Segment(head, rng.integers(0, 300, frames), [])
+        for _ in range(layers):
+            builder = Builder(rng, segment.layers)
+            for kind in (0, 1):
+                low, high = sorted(map(int, rng.integers(-128, 128, 2)))
+                builder.add(o.Latent(*map(int, rng.integers(1, 7, 3)), low, high, kind))
+            if segment.layers:
+                builder.add(o.Below(len(segment.layers) - 1, len(segment.layers[-1].ops) - 1))
+            builder.grow(operations)
+            segment.layers.append(builder.finish(frames, height, width))
+        made.append(segment)
+    stream = Stream(Video(0, 1, 13, 5, 2, 4, 3, 1, 90000, seed), made, {"title": "x" * int(rng.integers(100))})
+    group = int(rng.integers(1, frames + 1))
+    for number, segment in enumerate(made):
+        for level in range(layers):
+            network = ExactNetwork(segment, number, seed, torch.device("cpu"), level + 1)
+            sums = []
+            for first in range(0, frames, group):
+                pictures = network.decode(range(first, min(frames, first + group)))
+                sums.append(zlib.crc32(b"".join(map(picture_bytes, pictures))))
+            segment.layers[level].frames_per_checksum = group
+            segment.layers[level].checksums = np.array(sums, np.uint32)
+    return stream
+
+
