@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -112,9 +113,12 @@ def encode(
         steps=steps or max(1, round((epochs or DEFAULT_EPOCHS) * len(clip.frames))), seed=seed
     )
     before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
+    with contextlib.ExitStack() as stack:
+        # Opened first: a folder that cannot be written to is better noticed before the fit than after it.
+        temporary = stack.enter_context(atomic_file(output)) if output is not None else None
+        stack.callback(torch.set_num_threads, before)
+        if threads:
+            torch.set_num_threads(threads)
         with clock("fitting"):
             fitted = fit(clip.frames, shape, options, where, report)
         with clock("quantising"):
@@ -125,10 +129,7 @@ def encode(
             data = write_stream(stream)
         with clock("verifying"):
             quality = _verify(data, clip, where)
-    finally:
-        torch.set_num_threads(before)
-    if output is not None:
-        with clock("writing"), atomic_file(output) as temporary:
+        if temporary is not None:
             temporary.write_bytes(data)
     return Encoded(data, fitted, shape, stream.parameters, len(clip.frames), quality, clock.seconds)
 

@@ -82,7 +82,7 @@ def command(
             overwrite=overwrite,
         )
     else:
-        sink = NullSink() if null else Md5Sink(md5 == "frame")
+        sink = NullSink() if null else Md5Sink(md5 == "frame", start)
     status = Status(quiet)
     ticks = stream.ticks
     begin = time.perf_counter()

@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Any
 
 import click
 
@@ -43,9 +42,13 @@ def group() -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code and prints one sentence to stderr where it is not 0."""
     try:
-        result: Any = group.main(arguments, prog_name="nvcodec", standalone_mode=False)
+        # Not group.main(), which ends the process by itself for some errors.
+        with group.make_context("nvcodec", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            group.invoke(context)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except NvcodecError as error:
         return _fail(str(error), error.exit_code)
     except click.Abort:

@@ -96,7 +96,7 @@ def fit(
         (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
     ]
     frames = frames.to(device)
-    switch = options.steps - round(options.quantised * options.steps)
+    switch = options.steps - math.ceil(options.quantised * options.steps)
     order = torch.Generator().manual_seed(options.seed)
     queue: list[int] = []
     losses: list[torch.Tensor] = []

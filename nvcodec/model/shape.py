@@ -129,14 +129,14 @@ def solve(size: int, width: int, height: int, frames: int) -> NetworkShape:
     affordable = size // (3 * frames * cells)
     embedding = max(1, min(16, round(EMBEDDING / cells), affordable))
 
-    def build(stem: float, extra: int = 0) -> NetworkShape:
-        channels = [max(3, round(stem / SHRINK ** (i + 1))) for i in range(len(strides))]
-        channels[-1] = max(3, channels[-1] + extra)
+    def build(stem: float, extras: tuple[int, ...]) -> NetworkShape:
+        channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extra) for i, extra in enumerate(extras))
         return NetworkShape(
-            width, height, embedding, max(3, round(stem)), tuple(channels), strides, KERNELS[: len(strides)]
+            width, height, embedding, max(3, round(stem)), channels, strides, KERNELS[: len(strides)]
         )
 
-    smallest = build(3)
+    plain = (0,) * len(strides)
+    smallest = build(3, plain)
     if smallest.parameters(frames) > size * 1.02:
         raise UsageError(
             f"{frames} frames of {width}x{height} need at least {smallest.parameters(frames)} parameters, "
@@ -146,11 +146,13 @@ def solve(size: int, width: int, height: int, frames: int) -> NetworkShape:
     low, high = 3.0, 4096.0
     while high - low > 1e-3:
         middle = (low + high) / 2
-        low, high = (middle, high) if build(middle).parameters(frames) <= size else (low, middle)
-    # Small networks grow in large steps: there the last block gives or takes a channel or two.
-    shapes = [build(stem, extra) for extra in (0, -1, 1, -2, 2) for stem in (low, high)]
+        low, high = (middle, high) if build(middle, plain).parameters(frames) <= size else (low, middle)
+    # Small networks grow in large steps: there blocks give or take a channel, as few blocks as possible.
+    options = sorted(itertools.product((0, -1, 1), repeat=len(strides)), key=lambda extras: sum(map(abs, extras)))
+    shapes = [build(stem, extras) for extras in options for stem in (low, high)]
     errors = [abs(shape.parameters(frames) - size) / size for shape in shapes]
-    return next((shape for shape, error in zip(shapes, errors, strict=True) if error < 0.01), shapes[errors.index(min(errors))])
+    good = (place for place, error in enumerate(errors) if error < 0.01)
+    return shapes[next(good, errors.index(min(errors)))]
 
 
 @functools.cache

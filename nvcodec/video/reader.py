@@ -156,10 +156,15 @@ class _VideoFile:
                 for frame in frames:
                     good += 1
                     yield self.convert(frame)
-        if bad:
-            print(f"nvcodec: {self.path}: {bad} packets do not decode and are left out", file=sys.stderr)
         if not good:
             raise InputError(f"{self.path} has no video frame that decodes")
+        announced = self.stream.frames
+        if bad or good < announced:
+            print(
+                f"nvcodec: {self.path} is damaged: {good} frames decode"
+                + (f" of the {announced} it announces" if announced else f", {bad} packets do not"),
+                file=sys.stderr,
+            )
 
     def convert(self, frame: av.VideoFrame) -> _Frame:
         rgb = frame.to_ndarray(format="rgb24")

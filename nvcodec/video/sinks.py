@@ -88,9 +88,10 @@ class NullSink(_Base):
 class Md5Sink(_Base):
     """MD5 over the RGB bytes of all frames in order; ``DIGEST  N frames``, or a line a frame."""
 
-    def __init__(self, per_frame: bool) -> None:
+    def __init__(self, per_frame: bool, first: int = 0) -> None:
         super().__init__()
         self.per_frame = per_frame
+        self.first = first
         self.frames = 0
         self.digest = hashlib.md5(usedforsecurity=False)
         self.stack.push(self._finish)
@@ -98,7 +99,7 @@ class Md5Sink(_Base):
     def put(self, picture: Picture, pts: int, duration: int) -> None:
         data = np.ascontiguousarray(picture)
         if self.per_frame:
-            print(f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}  frame {self.frames}")
+            print(f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}  frame {self.first + self.frames}")
         self.digest.update(data)
         self.frames += 1
 

@@ -1,0 +1,53 @@
+"""What tests share: a clip and a stream that they make themselves, and the real clips where they are to be had."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+import nvcodec
+
+torch.set_num_threads(1)  # the tests run on as many processes as there are cores
+
+CLIPS = Path(os.environ.get("NVCODEC_CLIPS", Path(__file__).parents[2] / "shared" / "clips"))
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def clips() -> Path:
+    """The folder of real clips."""
+    if not CLIPS.is_dir():
+        pytest.skip("the real clips are not here; NVCODEC_CLIPS may name their folder")
+    return CLIPS
+
+
+def moving_squares(frames: int, height: int, width: int) -> torch.Tensor:
+    """A clip with smooth shading, a hard edge and motion: uint8 [frames, 3, height, width]."""
+    t = torch.arange(frames).view(-1, 1, 1, 1)
+    y = torch.arange(height).view(1, 1, -1, 1)
+    x = torch.arange(width).view(1, 1, 1, -1)
+    channel = torch.arange(3).view(1, -1, 1, 1)
+    shade = 128 + 90 * torch.sin((x + 2 * t) / 7.0 + channel) * torch.cos(y / 9.0 - channel)
+    inside = (x - 2 * t - 5).abs().lt(6) & (y - height // 2).abs().lt(5)
+    return torch.where(inside, 230.0 - 60 * channel, shade).round().clamp(0, 255).to(torch.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip() -> torch.Tensor:
+    return moving_squares(5, 33, 42)
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_clip: torch.Tensor) -> nvcodec.Encoded:
+    """A whole encode of a tiny clip with odd sides, so that there is padding to cut off."""
+    return nvcodec.encode(tiny_clip, size="9k", steps=60, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny: nvcodec.Encoded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.sdmn"
+    path.write_bytes(tiny.data)
+    return path

@@ -1,0 +1,193 @@
+"""Damage in any place is one clear error; what is whole reads back to the byte."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import random_stream
+
+import nvcodec
+from nvcodec.bitstream.units import HEADER_BYTES, MAGIC, UnitType, pack_unit, split_units
+from nvcodec.errors import CorruptStreamError, InputError, NvcodecError, UnsupportedVersionError
+from nvcodec.reader import read_file, read_stream
+from nvcodec.writer import write_stream
+
+
+@pytest.fixture(scope="module")
+def small() -> bytes:
+    return write_stream(random_stream(3, frames=2, operations=3))
+
+
+def unit_starts(data: bytes) -> dict[int, str]:
+    """Offset of every unit, and its name."""
+    return {unit.offset: unit.name for unit in split_units(memoryview(data))}
+
+
+def expected_error(place: int) -> type[NvcodecError]:
+    """What damage at a byte is reported as."""
+    if place < len(MAGIC):
+        return InputError
+    return UnsupportedVersionError if place < 10 else CorruptStreamError
+
+
+def test_every_byte_flipped(small: bytes) -> None:
+    for place in range(len(small)):
+        for bits in (0xFF, 1 << place % 8):
+            damaged = bytearray(small)
+            damaged[place] ^= bits
+            with pytest.raises(NvcodecError) as caught:
+                read_stream(bytes(damaged))
+            assert type(caught.value) is expected_error(place), place
+
+
+def test_cut_at_every_length(small: bytes) -> None:
+    names = unit_starts(small)
+    ends = sorted([*names, len(small)])
+    after_layer_end = {ends[ends.index(start) + 1] for start, name in names.items() if name == "LAYER_END"}
+    assert after_layer_end
+    for length in range(len(small)):
+        if length in after_layer_end:
+            assert read_stream(small[:length]).frames == 2
+            continue
+        with pytest.raises(InputError if length == 0 else CorruptStreamError):
+            read_stream(small[:length])
+
+
+def test_layers_can_be_cut_off() -> None:
+    data = write_stream(random_stream(8, layers=3))
+    whole = nvcodec.open(read_stream(data), device="cpu")
+    assert whole.stream.layers == 3
+    names = unit_starts(data)
+    starts = sorted(names)
+    for kept, start in enumerate([s for s in starts if names[s] == "LAYER_END"], 1):
+        end = starts[starts.index(start) + 1]
+        cut = nvcodec.open(read_stream(data[:end]), device="cpu")
+        assert cut.stream.layers == kept
+        assert cut[:].shape == whole[:].shape  # every frame's checksum has been compared
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 2))
+def test_round_trip(seed: int, segments: int, layers: int) -> None:
+    stream = random_stream(seed, segments=segments, layers=layers)
+    data = write_stream(stream, run=2)
+    again = read_stream(data)
+    assert write_stream(again, run=2) == data
+    assert again.ticks == stream.ticks
+    assert again.metadata == stream.metadata
+    assert sum(entry.bytes for entry in again.entries) == again.file_bytes == len(data)
+    for before, after in zip(stream.segments, again.segments, strict=True):
+        for a, b in zip(before.layers, after.layers, strict=True):
+            assert a.ops == b.ops
+            assert all((a.latents[k] == b.latents[k]).all() for k in a.latents)
+
+
+def test_random_garbage_never_gets_far() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        with pytest.raises(NvcodecError):
+            read_stream(MAGIC + rng.bytes(int(rng.integers(0, 300))))
+
+
+def rebuilt(data: bytes, change: dict[int, bytes]) -> bytes:
+    """The stream with some units' payloads changed, all checksums and hashes made right again."""
+    out = bytearray(data[:HEADER_BYTES])
+    for number, unit in enumerate(split_units(memoryview(data))):
+        payload = bytes(unit.payload)
+        if unit.header.type == UnitType.LAYER_END:
+            payload = payload[:4] + hashlib.sha256(out).digest()
+        if unit.header.type == UnitType.INDEX:
+            break
+        out += pack_unit(UnitType(unit.header.type), change.get(number, payload), unit.header.segment, unit.header.layer)
+    return bytes(out)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_hostile_payloads_with_right_checksums(small: bytes, data: st.DataObject) -> None:
+    """Without the CRC's help: an error of ours or a stream that decodes, but never another exception."""
+    units = list(split_units(memoryview(small)))
+    number = data.draw(st.integers(0, len(units) - 2))
+    payload = bytearray(units[number].payload)
+    for _ in range(data.draw(st.integers(1, 4))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.sampled_from([0, 1, 2, 64, 127, 128, 255]))
+    try:
+        stream = read_stream(rebuilt(small, {number: bytes(payload)}))
+        if stream.segments[0].head.width * stream.segments[0].head.height < 10_000:
+            nvcodec.open(stream, device="cpu", verify=False)[0]
+    except NvcodecError as error:
+        assert "\n" not in str(error)
+
+
+def test_concatenated_files_are_refused(small: bytes) -> None:
+    with pytest.raises(CorruptStreamError, match=r"concatenated|INDEX"):
+        read_stream(small + small)
+
+
+def test_unknown_units(small: bytes) -> None:
+    first = next(split_units(memoryview(small))).end
+    strange = pack_unit(UnitType.AUDIO, b"whatever")
+    with_audio = small[:first] + strange + small[first:]
+    with pytest.raises(CorruptStreamError):  # the hash in LAYER_END covers it
+        read_stream(with_audio)
+    body = bytes([99, 1]) + bytes(3) + bytes(8)
+    skipped = small[:first] + body + zlib.crc32(body).to_bytes(4, "little") + small[first:]
+    refused = skipped[: first + 1] + b"\0" + skipped[first + 2 :]
+    body = bytes([99, 0]) + bytes(3) + bytes(8)
+    refused = small[:first] + body + zlib.crc32(body).to_bytes(4, "little") + small[first:]
+    with pytest.raises(UnsupportedVersionError, match="critical unit type 99"):
+        read_stream(refused)
+    out = bytearray(skipped[: len(skipped)])
+    rows = list(split_units(memoryview(out)))
+    end = next(unit for unit in rows if unit.header.type == UnitType.LAYER_END)
+    payload = (rows.index(end)).to_bytes(4, "little") + hashlib.sha256(out[: end.offset]).digest()
+    assert read_stream(bytes(out[: end.offset]) + pack_unit(UnitType.LAYER_END, payload)).frames == 2
+
+
+def test_versions(small: bytes) -> None:
+    def header(major: int, minor: int, features: int) -> bytes:
+        head = MAGIC + bytes([major, minor]) + features.to_bytes(4, "little")
+        return head + zlib.crc32(head).to_bytes(4, "little")
+
+    with pytest.raises(UnsupportedVersionError, match=r"version 2\.0"):
+        read_stream(header(2, 0, 0) + small[18:])
+    with pytest.raises(UnsupportedVersionError, match="mask 0x4"):
+        read_stream(header(1, 0, 4) + small[18:])
+    with pytest.raises(CorruptStreamError, match="hash"):  # a newer minor version is read, but this header is hashed
+        read_stream(header(1, 7, 0) + small[18:])
+
+
+def test_absurd_sizes_take_no_memory(small: bytes) -> None:
+    units = list(split_units(memoryview(small)))
+    for number, unit in enumerate(units):
+        if unit.header.type == UnitType.NETWORK:
+            payload = bytearray(unit.payload)
+            assert payload[2] == 1  # the first operation is a LATENT
+            payload[3:9] = b"\xff\xff\xff\xff\xff\xff"
+            with pytest.raises(CorruptStreamError, match="elements"):
+                read_stream(rebuilt(small, {number: bytes(payload)}))
+        if unit.header.type == UnitType.SEGMENT:
+            payload = bytearray(unit.payload)
+            payload[4:8] = (2**24).to_bytes(4, "little")
+            with pytest.raises(CorruptStreamError, match="durations do not fit"):
+                read_stream(rebuilt(small, {number: bytes(payload)}))
+
+
+def test_a_large_wrong_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # sparse
+    with pytest.raises(InputError, match="not an SDMN file"):
+        read_file(path)
+
+
+@pytest.mark.parametrize("name", ["missing.sdmn", "."])
+def test_unreadable(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot read"):
+        read_file(tmp_path / name)

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import spec_decoder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvcodec.bitstream.fields import Cursor
+from nvcodec.entropy.coder import decode_chunk, encode_chunk
+from nvcodec.entropy.tables import Constant, Histogram, Laplace, Student, Table, choose_table, unpack_table
+from nvcodec.errors import CorruptStreamError, NvcodecError
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    first = draw(st.integers(-2047, 2047))
+    size = draw(st.integers(2, 600))
+    peak = draw(st.integers(0, size - 1))
+    match draw(st.integers(0, 3)):
+        case 0:
+            return Constant(first, 1)
+        case 1:
+            return Laplace(first, size, peak, draw(st.integers(0, 65535)))
+        case 2:
+            return Student(first, size, peak, draw(st.integers(1, 2**31 - 1)), draw(st.integers(0, 6)))
+    counts = draw(st.lists(st.integers(0, 2**24), min_size=size, max_size=size))
+    return Histogram(first, size, (*counts[:-1], counts[-1] or 1))
+
+
+@given(tables())
+def test_tables_are_tables(table: Table) -> None:
+    cumulative = table.cumulative()
+    assert cumulative[0] == 0
+    assert cumulative[-1] == 2**16
+    assert (np.diff(cumulative) >= 1).all()
+    assert unpack_table(Cursor(table.pack(), "test")) == table
+
+
+def test_exact_tables() -> None:
+    assert Laplace(-1, 3, 1, 32768).cumulative().tolist() == [0, 16384, 49151, 65536]
+    assert Student(-2, 5, 2, 4, 1).cumulative().tolist() == [0, 5894, 20981, 44554, 59641, 65536]
+    assert Histogram(7, 3, (1, 0, 3)).cumulative().tolist() == [0, 16384, 16385, 65536]
+
+
+def test_exact_bytes() -> None:
+    """The coder's output is part of the format: these bytes may never change."""
+    assert encode_chunk(np.array([0, 1, -1, 0, 0, 2, 0, 0, -3, 0, 0, 1])).hex() == "010506031b4d0149001bae"
+    assert encode_chunk(np.full(4, -9)).hex() == "00110100"
+    values = [1, 2, -3, 2, 0, 0, 1, -1, 3, -3, -2, -1, 0, -1, -3, -3, -3, -3, -2, 3]
+    values += [-2, 1, 2, -2, -2, 0, -2, 3, -2, 3, 2, 2, -3, -1, 1, 0, 1, 1, 1, -3]
+    assert encode_chunk(np.array(values)).hex() == "020507030a0004459546baa875724a945dde8838276f98"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 60), st.integers(1, 400), st.integers(-40, 40))
+def test_chunks_round_trip_and_agree_with_the_specification(seed: int, spread: float, count: int, center: int) -> None:
+    values = np.round(np.random.default_rng(seed).laplace(center, spread, count)).astype(np.int32)
+    chunk = encode_chunk(values)
+    cursor = Cursor(chunk, "test")
+    decoded, size = decode_chunk(cursor, count)
+    cursor.end()
+    assert decoded.tolist() == values.tolist()
+    assert size.bytes == len(chunk)
+    reader = spec_decoder.Reader(chunk)
+    assert spec_decoder.read_chunk(reader, (count,), -(2**15), 2**15).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize(("name", "values"), [
+    ("normal", np.random.default_rng(1).normal(0, 20, 40_000)),
+    ("laplace", np.random.default_rng(2).laplace(0, 3, 20_000)),
+    ("narrow", np.random.default_rng(3).laplace(0, 0.3, 20_000)),
+])
+def test_close_to_the_empirical_entropy(name: str, values: np.ndarray) -> None:
+    integers = np.round(values).astype(np.int32)
+    share = np.unique(integers, return_counts=True)[1] / len(integers)
+    entropy = float(-(share * np.log2(share)).sum()) * len(integers) / 8
+    assert len(encode_chunk(integers)) < 1.02 * entropy
+
+
+def test_table_choice_adapts() -> None:
+    rng = np.random.default_rng(4)
+    assert isinstance(choose_table(np.array([5, 5])), Constant)
+    assert isinstance(choose_table(np.round(rng.normal(0, 20, 9000)).astype(int)), Student)
+    assert isinstance(choose_table(rng.choice([0, 40], 500)), Histogram)
+
+
+@pytest.mark.parametrize("chunk", [
+    "0011010100000000",  # a constant with a word
+    "00110200",  # a constant of two symbols
+    "010501031b4d0149001bae",  # one symbol, not constant
+    "010506061b4d0149001bae",  # peak outside
+    "0205070300000149001bae",  # spread 0
+    "0205070301070149001bae",  # shape 7
+    "030203000000004900",  # all weights 0
+    "010506031b4dff0149001bae",  # more words than the values can need
+    "090506031b4d0149001bae",  # unknown family
+    "01",
+])
+def test_bad_chunks(chunk: str) -> None:
+    with pytest.raises(NvcodecError):
+        decode_chunk(Cursor(bytes.fromhex(chunk), "test"), 12)
+
+
+def test_words_left_over_are_refused() -> None:
+    good = bytes.fromhex("010506031b4d0149001bae")
+    with pytest.raises(CorruptStreamError, match="go on after"):
+        decode_chunk(Cursor(good[:6] + b"\x04" + good[7:] + bytes(range(1, 13)), "test"), 12)

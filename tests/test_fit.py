@@ -1,0 +1,84 @@
+import dataclasses
+
+import pytest
+import torch
+from conftest import moving_squares
+
+import nvcodec
+from nvcodec.exact.steps import factors
+from nvcodec.fit.loop import FitOptions, Progress, fit, schedule
+from nvcodec.fit.muon import Muon, orthogonalise
+from nvcodec.metrics import psnr
+from nvcodec.model.shape import solve
+from nvcodec.quantize.export import _indices
+from nvcodec.quantize.prepare import nearest_step
+from nvcodec.reader import read_stream
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("shape", [(8, 30), (30, 8), (12, 12)])
+def test_orthogonalise(shape: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+def test_muon_finds_a_minimum() -> None:
+    torch.manual_seed(0)
+    target = torch.randn(6, 3, 3, 3)
+    weight = torch.nn.Parameter(torch.zeros_like(target))
+    optimiser = Muon([weight])
+    for step in range(400):
+        optimiser.param_groups[0]["lr"] = 0.1 * (1 - step / 400)
+        weight.grad = (weight - target).detach()
+        optimiser.step()
+    assert (weight - target).abs().max() < 0.05
+
+
+def test_schedule() -> None:
+    assert schedule(0, 0.1) < 0.05
+    assert schedule(0.1, 0.1) > 0.95
+    assert schedule(1, 0.1) == pytest.approx(0.01)
+
+
+def test_steps_have_exact_indices() -> None:
+    wanted = torch.logspace(-8, -2, 300, dtype=torch.float64)
+    steps = nearest_step(wanted)
+    assert ((steps / wanted).log2().abs() < 0.08).all()
+    indices = _indices(steps.numpy())
+    assert (factors(indices) == steps.numpy()).all()
+
+
+def test_same_seed_same_file(tiny_clip: torch.Tensor) -> None:
+    first, second, other = (
+        nvcodec.encode(tiny_clip, size="6k", steps=12, seed=seed, device="cpu").data for seed in (5, 5, 6)
+    )
+    assert first == second
+    assert first != other
+
+
+def test_fitting_learns_and_integers_cost_little() -> None:
+    """A small end-to-end fit: the picture comes out, and rounding takes little of it away."""
+    clip = moving_squares(6, 48, 64)
+    shape = solve(30_000, 64, 48, 6)
+    seen: list[Progress] = []
+    options = FitOptions(steps=300)
+    encoded = nvcodec.encode(clip, size=30_000, steps=300, device="cpu", report=seen.append)
+    plain = fit(clip, shape, dataclasses.replace(options, quantised=0.0), CPU)
+    with torch.no_grad():
+        pictures = (plain.decoder(plain.embeddings) * 255).round().clamp(0, 255)
+    in_float = sum(psnr(a, b) for a, b in zip(pictures, clip, strict=True)) / len(clip)
+    assert encoded.psnr > 24
+    assert encoded.psnr > in_float - 0.5
+    assert seen[-1].step == seen[-1].steps == 300
+    assert seen[-1].psnr > seen[0].psnr + 5
+    assert abs(encoded.parameters / 30_000 - 1) < 0.02
+    assert read_stream(encoded.data).parameters == encoded.parameters
+
+
+def test_a_still_and_a_black_clip() -> None:
+    for clip in (torch.zeros(3, 3, 16, 16, dtype=torch.uint8), moving_squares(1, 20, 31)):
+        encoded = nvcodec.encode(clip, size="5k", steps=8, device="cpu")
+        assert nvcodec.open(read_stream(encoded.data), device="cpu")[:].shape == clip.shape

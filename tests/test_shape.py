@@ -1,0 +1,70 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvcodec.errors import UsageError
+from nvcodec.model.decoder import Decoder
+from nvcodec.model.shape import KERNELS, choose_strides, parse_size, solve
+
+
+@pytest.mark.parametrize(("text", "value"), [("3M", 3_000_000), ("0.75M", 750_000), ("300k", 300_000), ("1234", 1234)])
+def test_sizes(text: str, value: int) -> None:
+    assert parse_size(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "M", "-3M", "3G", "3 M x", "1e6"])
+def test_bad_sizes(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+# Table 3 of the paper; block weights and multiplications follow from it.
+TABLE_3 = [
+    (960, 480, 3_000_000, 16, 98, (82, 68, 57, 48, 40), (5, 4, 3, 2, 2), 2_341_544, 33.4),
+    (1920, 960, 3_000_000, 16, 84, (70, 58, 48, 40, 33), (5, 4, 4, 3, 2), 2_409_240, 88.3),
+    (1280, 640, 750_000, 12, 43, (36, 30, 24, 20, 17), (5, 4, 4, 2, 2), 564_220, 10.7),
+]
+
+
+@pytest.mark.parametrize("row", TABLE_3)
+def test_published_networks(row: tuple) -> None:
+    width, height, size, embedding, stem, channels, strides, weights, giga = row
+    shape = solve(size, width, height, 132)
+    assert (shape.embedding, shape.stem, shape.channels, shape.strides) == (embedding, stem, channels, strides)
+    assert shape.kernels == KERNELS
+    assert shape.grid == (2, 4)
+    assert shape.coded == (height, width)
+    assert shape.block_weights == weights
+    assert shape.multiplications / 1e9 == pytest.approx(giga, abs=0.1)
+
+
+@settings(deadline=None)
+@given(st.integers(16, 2000), st.integers(16, 1200), st.integers(60_000, 4_000_000), st.integers(1, 150))
+def test_size_is_met(width: int, height: int, size: int, frames: int) -> None:
+    shape = solve(size, width, height, frames)
+    assert abs(shape.parameters(frames) / size - 1) < 0.02
+    assert shape.coded[0] >= height
+    assert shape.coded[1] >= width
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 160), (1280, 640), (960, 480), (1920, 960)])
+def test_strides_of_the_paper_follow_from_the_rule(width: int, height: int) -> None:
+    total = {320: 80, 1280: 320, 960: 240, 1920: 480}[width]
+    strides = choose_strides(width, height)
+    assert strides[0] == 5
+    assert strides[-1] == 2
+    product = 1
+    for stride in strides:
+        product *= stride
+    assert product == total
+
+
+def test_parameters_are_those_of_the_network() -> None:
+    shape = solve(50_000, 161, 121, 7)
+    decoder = Decoder(shape)
+    assert sum(p.numel() for p in decoder.parameters()) == shape.decoder_parameters
+
+
+def test_too_small() -> None:
+    with pytest.raises(UsageError, match="need at least"):
+        solve(100, 320, 160, 132)
