@@ -16,7 +16,9 @@ def provenance() -> dict[str, Any]:
     """Where and how the running benchmark's figures come about."""
     root = Path(__file__).parent.parent
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    dirty = subprocess.run(["git", "status", "--porcelain", "nvcodec"], cwd=root, capture_output=True, text=True, check=False)
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain", "nvcodec"], cwd=root, capture_output=True, text=True, check=False
+    )
     return {
         "commit": commit.stdout.strip() + ("+" if dirty.stdout.strip() else ""),
         "command": " ".join(["python", Path(sys.argv[0]).name, *map(_plain, sys.argv[1:])]),

@@ -20,27 +20,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nvcodec.decoder import Video as Video
-    from nvcodec.decoder import Video as open
     from nvcodec.encoder import Encoded as Encoded
     from nvcodec.encoder import encode as encode
-    from nvcodec.errors import (
-        CorruptStreamError as CorruptStreamError,
-    )
-    from nvcodec.errors import (
-        InputError as InputError,
-    )
-    from nvcodec.errors import (
-        NvcodecError as NvcodecError,
-    )
-    from nvcodec.errors import (
-        UnsupportedVersionError as UnsupportedVersionError,
-    )
-    from nvcodec.errors import (
-        UsageError as UsageError,
-    )
-    from nvcodec.errors import (
-        VerificationError as VerificationError,
-    )
+    from nvcodec.errors import CorruptStreamError as CorruptStreamError
+    from nvcodec.errors import InputError as InputError
+    from nvcodec.errors import NvcodecError as NvcodecError
+    from nvcodec.errors import UnsupportedVersionError as UnsupportedVersionError
+    from nvcodec.errors import UsageError as UsageError
+    from nvcodec.errors import VerificationError as VerificationError
+
+    open = Video
 
 _HOME = {
     "open": ("nvcodec.decoder", "Video"),

@@ -174,9 +174,7 @@ class Video:
     def _batch_size(self, segment: int) -> int:
         if self.device.type == "cpu":
             return CPU_BATCH
-        largest = max(
-            tensor.elements for layer in self.stream.segments[segment].layers for tensor in layer.tensors
-        )
+        largest = max(tensor.elements for layer in self.stream.segments[segment].layers for tensor in layer.tensors)
         return max(1, min(64, GPU_BATCH_ELEMENTS // largest))
 
 

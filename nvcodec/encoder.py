@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -109,9 +108,7 @@ def encode(
     with clock("reading"):
         clip = _as_clip(source, Selection(crop, scale, start, frames), rate)
     shape = solve(parameters, clip.width, clip.height, len(clip.frames))
-    options = FitOptions(
-        steps=steps or max(1, round((epochs or DEFAULT_EPOCHS) * len(clip.frames))), seed=seed
-    )
+    options = FitOptions(steps=steps or max(1, round((epochs or DEFAULT_EPOCHS) * len(clip.frames))), seed=seed)
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         # Opened first: a folder that cannot be written to is better noticed before the fit than after it.
@@ -151,9 +148,7 @@ class _Clock:
         self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.start
 
 
-def _as_clip(
-    source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Selection, fps: Fraction | None
-) -> Clip:
+def _as_clip(source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Selection, fps: Fraction | None) -> Clip:
     if isinstance(source, Clip):
         return source
     if isinstance(source, torch.Tensor):
@@ -196,7 +191,5 @@ def _verify(data: bytes, clip: Clip, device: torch.device) -> float:
     decoded = DecodedVideo(read_stream(data), device=device.type)
     if decoded.stream.ticks != clip.ticks:
         raise VerificationError("the file does not hold the clip's time stamps")
-    values = [
-        psnr(picture.cpu(), frame) for picture, frame in zip(decoded, clip.frames, strict=True)
-    ]
+    values = [psnr(picture.cpu(), frame) for picture, frame in zip(decoded, clip.frames, strict=True)]
     return sum(values) / len(values)

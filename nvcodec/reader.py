@@ -103,14 +103,16 @@ class _Reader:
                 segment.layers.append(self.layer(unit, number, level, segment))
                 unit = self.next("a unit")
             self.layer_end(unit, level)
+            end = self.place
             after = self.next_or_none()
             if after is None or after.header.type == UnitType.INDEX:
                 break
             unit, level = after, level + 1
         if after is not None:
             self.index(after)
-            if self.place != len(self.units) - 1:
-                raise CorruptStreamError("units follow the INDEX, which must be the last one")
+            end += 1
+        if end != len(self.units) - 1:
+            raise CorruptStreamError("after the last LAYER_END only an INDEX may stand")
         reports = [
             UnitReport(unit.name, unit.header.segment, unit.header.layer, unit.offset, unit.bytes)
             for unit in self.units
@@ -279,9 +281,7 @@ class _Reader:
             done += head.frames
         return np.concatenate(runs).reshape(frames, op.channels, op.height, op.width)
 
-    def chunk(
-        self, cursor: Cursor, count: int, low: int, high: int, label: str, kind: str
-    ) -> npt.NDArray[np.int32]:
+    def chunk(self, cursor: Cursor, count: int, low: int, high: int, label: str, kind: str) -> npt.NDArray[np.int32]:
         values, size = decode_chunk(cursor, count)
         if values.min() < low or values.max() > high:
             raise CorruptStreamError(f"{cursor.what}: {label} leave the range {low} to {high}")

@@ -57,38 +57,42 @@ class Builder:
 
     def grow(self, count: int) -> None:
         """Add ``count`` random operations; a draw that breaks a rule is drawn again."""
-        rng = self.rng
         while count:
             source = self.any()
-            tensor = self.tensors[source]
-            low, high = sorted(map(int, rng.integers(-2000, 2000, 2)))
-            draws = {
-                "conv": lambda: self.conv(source, int(rng.integers(1, 9)), low, high),
-                "shuffle": lambda: self.add(o.Shuffle(source, int(rng.integers(2, 4)))),
-                "unshuffle": lambda: self.add(o.Unshuffle(source, int(rng.integers(2, 4)))),
-                "table": lambda: self.add(
-                    o.Table(source, int(rng.integers(3)), int(rng.integers(13)), int(rng.integers(17)), low, high)
-                ),
-                "add": lambda: self.add(o.Add(source, self.any(), low, high)),
-                "double": lambda: self.add(o.Subtract(source, source, low, high)),
-                "subtract": lambda: self.add(o.Subtract(source, self.any(), low, high)),
-                "concat": lambda: self.add(o.Concat(source, self.any())),
-                "slice": lambda: self.add(o.Slice(source, int(rng.integers(4)), int(rng.integers(1, 4)))),
-                "resample": lambda: self.add(o.Resample(source, *map(int, rng.integers(1, 14, 2)))),
-                "crop": lambda: self.add(o.Crop(source, *map(int, rng.integers(0, 2, 2)), *map(int, rng.integers(1, 6, 2)))),
-                "noise": lambda: self.add(
-                    o.Noise(*map(int, rng.integers(1, 6, 3)), int(rng.integers(256)), int(rng.integers(600)), int(rng.integers(2)))
-                ),
-                "below": lambda: self.add(o.Below(len(self.below) - 1, int(rng.integers(6)))),
-            }
             try:
-                place = draws[str(rng.choice(list(draws)))]()
+                place = self.draw(source)
             except CorruptStreamError:
                 continue
-            if self.tensors[place].elements > 4000 or tensor.elements > 4000:
+            if max(self.tensors[place].elements, self.tensors[source].elements) > 4000:
                 self.ops.pop(), self.tensors.pop(), self.convs.pop(place, None)
                 continue
             count -= 1
+
+    def draw(self, source: int) -> int:
+        """One random operation that reads ``source``, or has no input."""
+
+        def number(low: int, high: int) -> int:
+            return int(self.rng.integers(low, high))
+
+        low, high = sorted((number(-2000, 2000), number(-2000, 2000)))
+        draws = {
+            "conv": lambda: self.conv(source, number(1, 9), low, high),
+            "shuffle": lambda: self.add(o.Shuffle(source, number(2, 4))),
+            "unshuffle": lambda: self.add(o.Unshuffle(source, number(2, 4))),
+            "table": lambda: self.add(o.Table(source, number(0, 3), number(0, 13), number(0, 17), low, high)),
+            "add": lambda: self.add(o.Add(source, self.any(), low, high)),
+            "double": lambda: self.add(o.Subtract(source, source, low, high)),
+            "subtract": lambda: self.add(o.Subtract(source, self.any(), low, high)),
+            "concat": lambda: self.add(o.Concat(source, self.any())),
+            "slice": lambda: self.add(o.Slice(source, number(0, 4), number(1, 4))),
+            "resample": lambda: self.add(o.Resample(source, number(1, 14), number(1, 14))),
+            "crop": lambda: self.add(o.Crop(source, number(0, 2), number(0, 2), number(1, 6), number(1, 6))),
+            "noise": lambda: self.add(
+                o.Noise(number(1, 6), number(1, 6), number(1, 6), number(0, 256), number(0, 600), number(0, 2))
+            ),
+            "below": lambda: self.add(o.Below(len(self.below) - 1, number(0, 6))),
+        }
+        return draws[str(self.rng.choice(list(draws)))]()
 
     def finish(self, frames: int, height: int, width: int) -> Layer:
         source = self.add(o.Resample(len(self.ops) - 1, height, width))
@@ -132,5 +136,3 @@ def random_stream(seed: int, *, segments: int = 1, layers: int = 1, operations: 
             segment.layers[level].frames_per_checksum = group
             segment.layers[level].checksums = np.array(sums, np.uint32)
     return stream
-
-

@@ -6,6 +6,7 @@ integers for the pictures, floating point nowhere. Numbers in brackets are secti
 
     python spec_decoder.py FILE        prints the MD5 of the RGB bytes of all frames, and their number
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -24,8 +25,7 @@ import numpy as np
 MAGIC = b"\x89SDM\r\n\x1a\n"
 VIDEO, SEGMENT, NETWORK, WEIGHTS, LATENTS, CHECKSUMS, LAYER_END = range(1, 8)
 INDEX, METADATA, AUDIO = 32, 33, 34
-(LATENT, NOISE, CONV, SHUFFLE, UNSHUFFLE, TABLE, ADD, SUBTRACT, CONCAT, SLICE, RESAMPLE, CROP,
- BELOW) = range(1, 14)
+(LATENT, NOISE, CONV, SHUFFLE, UNSHUFFLE, TABLE, ADD, SUBTRACT, CONCAT, SLICE, RESAMPLE, CROP, BELOW) = range(1, 14)
 FIELDS = {  # [6.2] codes of `struct` and names of the fields; `in` is called a
     LATENT: ("HHHhhB", "channels height width low high kind"),
     NOISE: ("HHHBHB", "channels height width scale gain per_frame"),
@@ -47,21 +47,25 @@ M32, M64 = 2**32 - 1, 2**64 - 1
 
 class SpecError(Exception):
     """A file that a decoder refuses [10]; `status` is the exit status."""
+
     status = 1
 
 
 class NotSdmn(SpecError):
     """Not an SDMN file."""
+
     status = 3
 
 
 class Corrupt(SpecError):
     """Something that must hold does not."""
+
     status = 4
 
 
 class NotSupported(SpecError):
     """A version, feature, unit, operation or table family that this decoder does not know."""
+
     status = 5
 
 
@@ -73,6 +77,7 @@ def need(condition: bool, message: str) -> None:
 
 class Unit(NamedTuple):
     """One unit of the file [3]."""
+
     type: int
     segment: int
     layer: int
@@ -83,6 +88,7 @@ class Unit(NamedTuple):
 @dataclass
 class Op:
     """An operation [6.2] with its fields, the shape of its result and the range of its values."""
+
     code: int
     f: dict[str, int]
     shape: tuple[int, int, int] = (0, 0, 0)
@@ -96,6 +102,7 @@ Conv = tuple[np.ndarray, np.ndarray, np.ndarray]  # step indices of all channels
 @dataclass
 class Layer:
     """A layer of a segment; `convs` and `latents` are keyed by the place of the operation."""
+
     ops: list[Op]
     convs: dict[int, Conv] = field(default_factory=dict)
     latents: dict[int, np.ndarray] = field(default_factory=dict)  # [frames, channels, height, width]
@@ -106,6 +113,7 @@ class Layer:
 @dataclass
 class Segment:
     """A segment [4.2]; without a list of durations, all are `constant_duration`."""
+
     first_frame: int
     frames: int
     width: int
@@ -123,6 +131,7 @@ class Segment:
 @dataclass
 class Stream:
     """A parsed file; `video` has the fields of [4.1]."""
+
     video: dict[str, int]
     segments: list[Segment]
     metadata: dict
@@ -148,7 +157,7 @@ class Reader:
         """The next n bytes."""
         need(n <= len(self.data) - self.at, "a payload is too short")
         self.at += n
-        return self.data[self.at - n:self.at]
+        return self.data[self.at - n : self.at]
 
     def read(self, codes: str) -> tuple[int, ...]:
         """Fields of fixed size, by the codes of `struct`."""
@@ -175,7 +184,7 @@ class Reader:
 
 def read_table(r: Reader) -> tuple[int, list[int]]:
     """A table [5.2]: the first value, and the bounds L[0 .. n] [5.3]."""
-    family, = r.read("B")
+    (family,) = r.read("B")
     if family > 3:
         raise NotSupported("unknown table family")
     zigzag, n = r.varint(0, 2**16), r.varint(1, 4096)
@@ -189,7 +198,7 @@ def read_table(r: Reader) -> tuple[int, list[int]]:
     elif family == 2:
         peak, spread, (shape,) = r.varint(0, n - 1), r.varint(1, 2**31 - 1), r.read("B")
         need(shape <= 6, "the shape of a table is out of range")
-        weights = [2**30 * spread // (spread + (i - peak)**2) for i in range(n)]
+        weights = [2**30 * spread // (spread + (i - peak) ** 2) for i in range(n)]
         for _ in range(shape):
             weights = [(w * w) >> 30 for w in weights]
     elif family == 3:
@@ -233,7 +242,7 @@ def range_decode(words: tuple[int, ...], bounds: list[int], count: int) -> list[
             lower, range_ = (lower << 32) & M64, range_ << 32
             point = ((point << 32) & M64) | (words[at] if at < len(words) else 0)
             at += 1
-    need(len(words) <= at, "a chunk has words that its values do not need")
+    need(len(words) <= at and (point - lower) & M64 < 2**33 - 1, "a chunk has words that its values do not need")
     return out
 
 
@@ -258,7 +267,7 @@ def read_units(data: bytes) -> list[Unit]:
     """All units [3], with what is checked for each by itself."""
     units, at = [], 18
     while at < len(data):
-        need(data[at:at + 8] != MAGIC, "two files have been concatenated")
+        need(data[at : at + 8] != MAGIC, "two files have been concatenated")
         need(at + 17 <= len(data), "the file is cut off")
         kind, flags, segment, layer, length = struct.unpack_from("<BBHBQ", data, at)
         end = at + 13 + length
@@ -269,7 +278,7 @@ def read_units(data: bytes) -> list[Unit]:
             need(flags == (kind >= INDEX), "ancillary flag of a unit")
         elif flags == 0:
             raise NotSupported("unknown critical unit")
-        units.append(Unit(kind, segment, layer, data[at + 13:end], at))
+        units.append(Unit(kind, segment, layer, data[at + 13 : end], at))
         at = end + 4
     return units
 
@@ -312,21 +321,23 @@ def parse(data: bytes) -> Stream:
                 while op.code == LATENT and done < segment.frames:
                     done = read_latents(expect(LATENTS, s, number), layer, place, done, segment.frames)
             r = expect(CHECKSUMS, s, number)
-            layer.group, = r.read("I")
+            (layer.group,) = r.read("I")
             need(1 <= layer.group <= segment.frames, "group of the checksums")
             layer.sums = list(r.read(f"{-(-segment.frames // layer.group)}I"))
             r.done()
             segment.layers.append(layer)
         n, end = core[-1] if core else (0, units[0])
-        wanted = struct.pack("<I", n) + hashlib.sha256(data[:end.offset]).digest()
+        wanted = struct.pack("<I", n) + hashlib.sha256(data[: end.offset]).digest()
         need(expect(LAYER_END, 0, number).data == wanted, "LAYER_END does not match")
     return stream
 
 
 def read_video(r: Reader) -> dict[str, int]:
     """VIDEO [4.1]."""
-    names = ("sample_format primaries transfer matrix color_range sample_aspect_num sample_aspect_den "
-             "time_base_num time_base_den seed")
+    names = (
+        "sample_format primaries transfer matrix color_range sample_aspect_num sample_aspect_den "
+        "time_base_num time_base_den seed"
+    )
     v = dict(zip(names.split(), r.read("BBBBBHHIII")))
     r.done()
     need(v["sample_format"] == 0 and v["color_range"] <= 2, "sample format or colour range")
@@ -347,13 +358,13 @@ def read_segment(r: Reader, before: int) -> Segment:
 
 def read_network(r: Reader, segment: Segment, totals: dict[str, int]) -> list[Op]:
     """NETWORK [4.3]: the list of operations, with shapes, ranges and limits [9] checked."""
-    count, = r.read("H")
+    (count,) = r.read("H")
     need(1 <= count <= 1024, "count of operations")
     ops: list[Op] = []
     weights = products = alive = 0
     until: dict[int, int] = {}  # the last operation that reads an operation's tensor
     for place in range(count):
-        code, = r.read("B")
+        (code,) = r.read("B")
         if code not in FIELDS:
             raise NotSupported("unknown operation")
         op = Op(code, dict(zip(FIELDS[code][1].split(), r.read(FIELDS[code][0]))))
@@ -439,7 +450,7 @@ def read_weights(r: Reader, layer: Layer) -> None:
         biases = read_chunk(r, (f["channels"],), -2047, 2047).astype(np.int64)
         shape = f["channels"], x.shape[0], f["kernel_height"], f["kernel_width"]
         weights = read_chunk(r, shape, -127, 127).astype(np.int64)
-        steps = np.repeat(steps, f["group"])[:f["channels"]]
+        steps = np.repeat(steps, f["group"])[: f["channels"]]
         layer.convs[place] = steps, biases, weights
         above, below = max(x.high, 0), max(-x.low, 0)
         sums = (np.maximum(sign * weights, 0).sum(axis=(1, 2, 3)).tolist() for sign in (1, -1))
@@ -467,7 +478,7 @@ def read_latents(r: Reader, layer: Layer, place: int, done: int, total: int) -> 
     need(op.low <= values.min() and values.max() <= op.high, "a latent is out of range")
     if first == 0:
         layer.latents[place] = np.zeros((total, *op.shape), dtype=np.int8)
-    layer.latents[place][first:first + frames] = values
+    layer.latents[place][first : first + frames] = values
     return first + frames
 
 
@@ -508,7 +519,7 @@ def normal_cdf(x: int) -> int:
         total += -term if k % 2 else term
         k += 1
         power = ((power * square) >> F) // (2 * k)
-    return 2**(F - 1) + ((total * A) >> F)
+    return 2 ** (F - 1) + ((total * A) >> F)
 
 
 @lru_cache(maxsize=None)
@@ -528,7 +539,7 @@ def gelu_table() -> np.ndarray:
 def normal_table() -> np.ndarray:
     """All of Z [7.2], as little-endian int16."""
     half = [normal_cdf((2 * v + 1) << (F - 7)) for v in range(236)]  # Phi((2v + 1) / 128) for v = 0 .. 235
-    phi = [2**F - c for c in reversed(half)] + half                  # and for v = -236 .. 235
+    phi = [2**F - c for c in reversed(half)] + half  # and for v = -236 .. 235
     return np.array([bisect_left(phi, (2 * i + 1) << (F - 13)) - 236 for i in range(4096)], dtype="<i2")
 
 
@@ -560,7 +571,7 @@ def convolve(op: Op, conv: Conv, x: np.ndarray) -> np.ndarray:
     acc = np.zeros((o, h * w), dtype=np.int64) + (biases[:, None] << (s1 + op.f["bias_shift"]))
     for u in range(kh):
         for v in range(kw):
-            acc += weights[:, :, u, v] @ padded[:, u:u + h, v:v + w].reshape(i, h * w)
+            acc += weights[:, :, u, v] @ padded[:, u : u + h, v : v + w].reshape(i, h * w)
     t = np.clip((acc + ((1 << s1) >> 1)) >> s1, -65535, 65535)
     t = (t * MULTIPLIERS[steps % 8][:, None] + (1 << (s2 - 1))) >> s2
     return np.clip(t, op.low, op.high).reshape(o, h, w)
@@ -578,8 +589,8 @@ def look_up(op: Op, x: np.ndarray) -> np.ndarray:
     if function == 1:
         t = np.where(v < 0, (2 * v * 2**q + 5 * 2**p) // (10 * 2**p), t)
     elif function == 2:
-        inside = np.abs(v) * 2**(12 - p) < 32768
-        g = [gelu(i * 2**(12 - p)) if near else 0 for i, near in zip(v.tolist(), inside.tolist())]
+        inside = np.abs(v) * 2 ** (12 - p) < 32768
+        g = [gelu(i * 2 ** (12 - p)) if near else 0 for i, near in zip(v.tolist(), inside.tolist())]
         t = np.where(inside, rounded(np.array(g, dtype=np.int64), 24 - q), np.where(v > 0, t, 0))
     return np.clip(t, op.low, op.high)[place].reshape(x.shape)
 
@@ -587,8 +598,9 @@ def look_up(op: Op, x: np.ndarray) -> np.ndarray:
 Between = tuple[int, int] | None  # k and d of an interpolated frame
 
 
-def evaluate(stream: Stream, s: int, number: int, n: int, between: Between,
-             done: dict[int, list[np.ndarray]]) -> list[np.ndarray]:
+def evaluate(
+    stream: Stream, s: int, number: int, n: int, between: Between, done: dict[int, list[np.ndarray]]
+) -> list[np.ndarray]:
     """All results of layer `number` of segment s for its frame n, or for one between n and n + 1."""
     layer, out = stream.segments[s].layers[number], []
     for place, op in enumerate(layer.ops):
@@ -615,12 +627,12 @@ def evaluate(stream: Stream, s: int, number: int, n: int, between: Between,
         elif code == CONCAT:
             x = np.concatenate([x, out[f["b"]]])
         elif code == SLICE:
-            x = x[f["start"]:f["start"] + f["count"]]
+            x = x[f["start"] : f["start"] + f["count"]]
         elif code == RESAMPLE:
             rows = (2 * np.arange(f["height"]) + 1) * h // (2 * f["height"])
             x = x[:, rows][:, :, (2 * np.arange(f["width"]) + 1) * w // (2 * f["width"])]
         elif code == CROP:
-            x = x[:, f["top"]:f["top"] + f["height"], f["left"]:f["left"] + f["width"]]
+            x = x[:, f["top"] : f["top"] + f["height"], f["left"] : f["left"] + f["width"]]
         elif code == BELOW:
             if f["layer"] not in done:
                 done[f["layer"]] = evaluate(stream, s, f["layer"], n, between, done)

@@ -97,29 +97,32 @@ def test_a_closed_pipe_is_no_error(tiny_file: Path) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(("arguments", "code"), [
-    (["encode"], 2),
-    (["nonsense"], 2),
-    (["encode", "SOURCE", "-o", "OUT", "--size", "3x"], 2),
-    (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--crop", "9"], 2),
-    (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--crop", "900x900"], 2),
-    (["encode", "SOURCE", "-o", "OUT", "--size", "100"], 2),
-    (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--epochs", "1", "--steps", "1"], 2),
-    (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--device", "toaster"], 2),
-    (["encode", "SOURCE", "-o", "TINY", "--size", "6k"], 2),
-    (["encode", "missing.mp4", "-o", "OUT", "--size", "6k"], 3),
-    (["encode", "TINY", "-o", "OUT", "--size", "6k"], 3),
-    (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--start", "99"], 3),
-    (["encode", "SOURCE", "-o", "no/such/folder/x.sdmn", "--size", "6k", "--steps", "1"], 3),
-    (["decode", "TINY"], 2),
-    (["decode", "TINY", "--md5", "--null"], 2),
-    (["decode", "TINY", "--md5", "--start", "5"], 2),
-    (["decode", "TINY", "-o", "OUT.avi"], 2),
-    (["decode", "SOURCE", "--md5"], 3),
-    (["decode", "missing", "--md5"], 3),
-    (["info", "SOURCE"], 3),
-    (["compare", "missing", "TINY"], 3),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["encode"], 2),
+        (["nonsense"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "3x"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--crop", "9"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--crop", "900x900"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "100"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--epochs", "1", "--steps", "1"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--device", "toaster"], 2),
+        (["encode", "SOURCE", "-o", "TINY", "--size", "6k"], 2),
+        (["encode", "missing.mp4", "-o", "OUT", "--size", "6k"], 3),
+        (["encode", "TINY", "-o", "OUT", "--size", "6k"], 3),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--start", "99"], 3),
+        (["encode", "SOURCE", "-o", "no/such/folder/x.sdmn", "--size", "6k", "--steps", "1"], 3),
+        (["decode", "TINY"], 2),
+        (["decode", "TINY", "--md5", "--null"], 2),
+        (["decode", "TINY", "--md5", "--start", "5"], 2),
+        (["decode", "TINY", "-o", "OUT.avi"], 2),
+        (["decode", "SOURCE", "--md5"], 3),
+        (["decode", "missing", "--md5"], 3),
+        (["info", "SOURCE"], 3),
+        (["compare", "missing", "TINY"], 3),
+    ],
+)
 def test_errors_are_one_sentence(
     source: Path, tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], code: int
 ) -> None:
@@ -144,8 +147,8 @@ def test_damage_through_the_command(tiny_file: Path, tmp_path: Path) -> None:
         damaged = bytearray(good)
         damaged[place] ^= 0xFF
         files.append((bytes(damaged), code))
-    files += [(good[:length], 4) for length in (5, 17, 18, 100, len(good) // 2, len(good) - 1)]
-    files.append((b"", 3))
+    files += [(good[:length], 4) for length in (8, 17, 18, 100, len(good) // 2, len(good) - 1)]
+    files += [(good[:length], 3) for length in (0, 5)]
     assert len(files) >= 20
     for number, (data, code) in enumerate(files):
         path = tmp_path / f"{number}.sdmn"

@@ -55,7 +55,7 @@ def test_cut_at_every_length(small: bytes) -> None:
         if length in after_layer_end:
             assert read_stream(small[:length]).frames == 2
             continue
-        with pytest.raises(InputError if length == 0 else CorruptStreamError):
+        with pytest.raises(InputError if length < 8 else CorruptStreamError):
             read_stream(small[:length])
 
 
@@ -104,7 +104,9 @@ def rebuilt(data: bytes, change: dict[int, bytes]) -> bytes:
             payload = payload[:4] + hashlib.sha256(out).digest()
         if unit.header.type == UnitType.INDEX:
             break
-        out += pack_unit(UnitType(unit.header.type), change.get(number, payload), unit.header.segment, unit.header.layer)
+        out += pack_unit(
+            UnitType(unit.header.type), change.get(number, payload), unit.header.segment, unit.header.layer
+        )
     return bytes(out)
 
 
@@ -191,3 +193,13 @@ def test_a_large_wrong_file_is_not_read(tmp_path: Path) -> None:
 def test_unreadable(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="cannot read"):
         read_file(tmp_path / name)
+
+
+def test_nothing_but_an_index_follows_the_last_layer_end(small: bytes) -> None:
+    names = unit_starts(small)
+    index = next(start for start, name in names.items() if name == "INDEX")
+    body = bytes([33, 1]) + bytes(3) + (7).to_bytes(8, "little") + b"\0\2\0\0\0{}"
+    metadata = body + zlib.crc32(body).to_bytes(4, "little")
+    for data in (small[:index] + metadata, small + metadata):
+        with pytest.raises(CorruptStreamError, match="after the last LAYER_END"):
+            read_stream(data)

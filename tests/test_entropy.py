@@ -64,11 +64,14 @@ def test_chunks_round_trip_and_agree_with_the_specification(seed: int, spread: f
     assert spec_decoder.read_chunk(reader, (count,), -(2**15), 2**15).tolist() == values.tolist()
 
 
-@pytest.mark.parametrize(("name", "values"), [
-    ("normal", np.random.default_rng(1).normal(0, 20, 40_000)),
-    ("laplace", np.random.default_rng(2).laplace(0, 3, 20_000)),
-    ("narrow", np.random.default_rng(3).laplace(0, 0.3, 20_000)),
-])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("normal", np.random.default_rng(1).normal(0, 20, 40_000)),
+        ("laplace", np.random.default_rng(2).laplace(0, 3, 20_000)),
+        ("narrow", np.random.default_rng(3).laplace(0, 0.3, 20_000)),
+    ],
+)
 def test_close_to_the_empirical_entropy(name: str, values: np.ndarray) -> None:
     integers = np.round(values).astype(np.int32)
     share = np.unique(integers, return_counts=True)[1] / len(integers)
@@ -83,18 +86,21 @@ def test_table_choice_adapts() -> None:
     assert isinstance(choose_table(rng.choice([0, 40], 500)), Histogram)
 
 
-@pytest.mark.parametrize("chunk", [
-    "0011010100000000",  # a constant with a word
-    "00110200",  # a constant of two symbols
-    "010501031b4d0149001bae",  # one symbol, not constant
-    "010506061b4d0149001bae",  # peak outside
-    "0205070300000149001bae",  # spread 0
-    "0205070301070149001bae",  # shape 7
-    "030203000000004900",  # all weights 0
-    "010506031b4dff0149001bae",  # more words than the values can need
-    "090506031b4d0149001bae",  # unknown family
-    "01",
-])
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        "0011010100000000",  # a constant with a word
+        "00110200",  # a constant of two symbols
+        "010501031b4d0149001bae",  # one symbol, not constant
+        "010506061b4d0149001bae",  # peak outside
+        "0205070300000149001bae",  # spread 0
+        "0205070301070149001bae",  # shape 7
+        "030203000000004900",  # all weights 0
+        "010506031b4dff0149001bae",  # more words than the values can need
+        "090506031b4d0149001bae",  # unknown family
+        "01",
+    ],
+)
 def test_bad_chunks(chunk: str) -> None:
     with pytest.raises(NvcodecError):
         decode_chunk(Cursor(bytes.fromhex(chunk), "test"), 12)

@@ -75,9 +75,10 @@ def test_outputs_are_not_overwritten(tmp_path: Path, pictures: np.ndarray) -> No
 
 @pytest.mark.parametrize("name", ["x.mkv", "x.rgb", "x.y4m", "frames"])
 def test_a_failure_leaves_nothing_behind(tmp_path: Path, pictures: np.ndarray, name: str) -> None:
-    with pytest.raises(RuntimeError, match="stop"), open_sink(
-        str(tmp_path / name), width=46, height=34, time_base=Fraction(1), fps=Fraction(1)
-    ) as sink:
+    with (
+        pytest.raises(RuntimeError, match="stop"),
+        open_sink(str(tmp_path / name), width=46, height=34, time_base=Fraction(1), fps=Fraction(1)) as sink,
+    ):
         sink.put(pictures[0], 0, 1)
         raise RuntimeError("stop")
     assert not list(tmp_path.iterdir())

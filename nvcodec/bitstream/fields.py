@@ -133,9 +133,7 @@ class Record:
             if "code" in field.metadata:
                 value, low, high = getattr(self, field.name), field.metadata["low"], field.metadata["high"]
                 if not low <= value <= high:
-                    raise CorruptStreamError(
-                        f"{self.NAME}: {field.name} must be from {low} to {high}, got {value}"
-                    )
+                    raise CorruptStreamError(f"{self.NAME}: {field.name} must be from {low} to {high}, got {value}")
 
     def pack(self) -> bytes:
         """The record's bytes."""

@@ -289,9 +289,7 @@ def unpack_ops(cursor: Cursor) -> tuple[Op, ...]:
     return tuple(ops)
 
 
-def infer(
-    ops: Sequence[Op], below: Mapping[int, Sequence[Tensor]], picture: tuple[int, int]
-) -> tuple[Tensor, ...]:
+def infer(ops: Sequence[Op], below: Mapping[int, Sequence[Tensor]], picture: tuple[int, int]) -> tuple[Tensor, ...]:
     """Shape and range of every operation's result.
 
     Args:
@@ -322,9 +320,7 @@ def infer(
     return tuple(results)
 
 
-def infer_one(
-    op: Op, place: int, results: Sequence[Tensor], below: Mapping[int, Sequence[Tensor]]
-) -> Tensor:
+def infer_one(op: Op, place: int, results: Sequence[Tensor], below: Mapping[int, Sequence[Tensor]]) -> Tensor:
     """The result of the operation that stands at ``place``, given those of all before it; raises as :func:`infer`."""
     where = f"operation {place} ({op.NAME})"
     if any(source >= place for source in op.inputs):

@@ -139,7 +139,7 @@ def check_file_header(data: bytes) -> tuple[int, int]:
         UnsupportedVersionError: its version or a required feature is not known.
         CorruptStreamError: the header is damaged.
     """
-    if data[: len(MAGIC)] != MAGIC[: len(data)] or not data:
+    if data[: len(MAGIC)] != MAGIC:
         raise InputError("this is not an SDMN file")
     if len(data) < HEADER_BYTES:
         raise CorruptStreamError(f"the file ends inside its header, after {len(data)} bytes")

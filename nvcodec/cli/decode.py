@@ -54,9 +54,9 @@ def command(
     stream = read_file(file)  # a bad file is refused before torch is loaded
     if start >= stream.frames:
         raise UsageError(f"--start {start} is past the last of {stream.frames} frames")
-    if len({(s.head.width, s.head.height) for s in stream.segments}) > 1 and output is not None:
-        if not output.endswith("/"):
-            raise UsageError("the frames of this file differ in size; write them to a folder/")
+    sizes = {(segment.head.width, segment.head.height) for segment in stream.segments}
+    if len(sizes) > 1 and output is not None and not output.endswith("/"):
+        raise UsageError("the frames of this file differ in size; write them to a folder/")
 
     import torch
 
@@ -94,7 +94,9 @@ def command(
                     sink.put(picture, *ticks[chosen[done]])
                     done += 1
                 rate = done / (time.perf_counter() - begin)
-                status.show(f"{done}/{len(chosen)} frames  {rate:.1f} frames/s  {duration((len(chosen) - done) / rate)} left")
+                status.show(
+                    f"{done}/{len(chosen)} frames  {rate:.1f} frames/s  {duration((len(chosen) - done) / rate)} left"
+                )
     finally:
         status.clear()
     seconds = time.perf_counter() - begin

@@ -13,7 +13,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType):  # type: ignore[type-arg]
     """``WxH``, both at least 1."""
 
     name = "WxH"
@@ -25,7 +25,7 @@ class SizeType(click.ParamType):
         return int(match[1]), int(match[2])
 
 
-class RateType(click.ParamType):
+class RateType(click.ParamType):  # type: ignore[type-arg]
     """A frame rate: ``25``, ``29.97`` or ``30000/1001``."""
 
     name = "RATE"
@@ -56,9 +56,7 @@ def device_options(function: F) -> F:
     """--device and -j."""
     for option in (
         click.option("-j", "--threads", type=click.IntRange(1), help="CPU threads; all cores if not given."),
-        click.option(
-            "--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute."
-        ),
+        click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute."),
     ):
         function = option(function)
     return function

@@ -33,7 +33,7 @@ class _Flags:
 
     @staticmethod
     def wanted() -> list[tuple[Any, str, Any]]:
-        backends = torch.backends
+        backends: Any = torch.backends
         return [
             (backends.mkldnn.conv, "fp32_precision", "ieee"),
             (backends.mkldnn.matmul, "fp32_precision", "ieee"),
@@ -123,9 +123,7 @@ class Convolution:
         shape = tuple(x.shape)
         if shape not in self.trusted:
             probe = self._probe(x)
-            self.trusted[shape] = torch.equal(
-                self._library(probe), unfold_convolution(probe, self.weight, self.bias)
-            )
+            self.trusted[shape] = torch.equal(self._library(probe), unfold_convolution(probe, self.weight, self.bias))
         return self._library(x) if self.trusted[shape] else unfold_convolution(x, self.weight, self.bias)
 
     def _library(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,6 +136,4 @@ class Convolution:
         wide = torch.rand(x.shape, generator=generator, device=x.device, dtype=torch.float32)
         middle = (self.low + self.high) / 2
         spread = (wide * 2 - 1) * (self.high - self.low)
-        return (
-            (spread + middle).round_().clamp_(self.low, self.high).contiguous(memory_format=torch.channels_last)
-        )
+        return (spread + middle).round_().clamp_(self.low, self.high).contiguous(memory_format=torch.channels_last)

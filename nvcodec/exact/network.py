@@ -115,9 +115,7 @@ class ExactNetwork:
             z_op = op
 
             def z(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
-                return self._upload(
-                    np.stack([noise(z_op, self.seed, self.number, level, frame) for frame in frames])
-                )
+                return self._upload(np.stack([noise(z_op, self.seed, self.number, level, frame) for frame in frames]))
 
             return z
         return _plain(op)
@@ -135,7 +133,7 @@ class ExactNetwork:
         scaled_bias = torch.from_numpy((bias * unit).astype(np.float32))
         convolve = Convolution(weight.to(self.device), scaled_bias.to(self.device), source.low, source.high)
         steps = conv.channel_steps(op)
-        factors = MULTIPLIERS[steps] * 2.0**-SECOND_SHIFTS[steps]
+        factors = MULTIPLIERS[steps] * 2.0 ** -SECOND_SHIFTS[steps]
         second = torch.from_numpy(factors.astype(np.float32)).to(self.device).view(1, -1, 1, 1)
         half = torch.full((), 0.5, dtype=torch.float32, device=self.device)
         saturates = bool((reach(conv.weights, bias, source) * unit > T_LIMIT).any())
@@ -149,9 +147,7 @@ class ExactNetwork:
         return step
 
     def _table(self, op: Table, source: Tensor) -> Step:
-        entries = function_table(
-            op.function, op.in_shift, op.out_shift, (source.low, source.high), (op.low, op.high)
-        )
+        entries = function_table(op.function, op.in_shift, op.out_shift, (source.low, source.high), (op.low, op.high))
         table = torch.from_numpy(entries.astype(np.float32)).to(self.device)
         low = source.low
 
@@ -178,9 +174,7 @@ def _plain(op: Op) -> Step:
     if isinstance(op, Slice):
         return lambda inputs, frames: _last(inputs[0][:, op.start : op.start + op.count])
     if isinstance(op, Crop):
-        return lambda inputs, frames: _last(
-            inputs[0][:, :, op.top : op.top + op.height, op.left : op.left + op.width]
-        )
+        return lambda inputs, frames: _last(inputs[0][:, :, op.top : op.top + op.height, op.left : op.left + op.width])
     if isinstance(op, Resample):
         return lambda inputs, frames: _resample(inputs[0], op.height, op.width)
     assert isinstance(op, Below), op  # taken from the layer below, nothing to compute

@@ -111,7 +111,7 @@ def fit(
         factor = schedule(step / options.steps, options.warmup)
         loss = F.mse_loss(decoder(encoder(target)), target)
         network.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         for optimiser, rate in optimisers:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()

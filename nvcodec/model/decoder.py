@@ -64,7 +64,7 @@ class Decoder(nn.Module):
     @property
     def convs(self) -> list[Conv]:
         """All convolutions in the order of computation."""
-        return [self.stem, *self.blocks, self.head]  # type: ignore[list-item]
+        return [self.stem, *self.blocks, self.head]
 
     def forward(self, embedding: torch.Tensor) -> torch.Tensor:
         """Pictures [batch, 3, height, width], about 0 to 1, of embeddings [batch, C0, h0, w0]."""

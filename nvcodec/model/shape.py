@@ -60,8 +60,7 @@ class NetworkShape:
         """Weights of the blocks' convolutions alone, without biases."""
         inputs = (self.stem, *self.channels[:-1])
         return sum(
-            i * o * s * s * k * k
-            for i, o, s, k in zip(inputs, self.channels, self.strides, self.kernels, strict=True)
+            i * o * s * s * k * k for i, o, s, k in zip(inputs, self.channels, self.strides, self.kernels, strict=True)
         )
 
     @property
@@ -94,7 +93,7 @@ class NetworkShape:
 
 
 #: Table 3 of the paper, by width, height and size.
-PRESETS = {
+PRESETS: dict[tuple[int, int, int], tuple[int, int, tuple[int, ...], tuple[int, ...]]] = {
     (960, 480, 3_000_000): (16, 98, (82, 68, 57, 48, 40), (5, 4, 3, 2, 2)),
     (1920, 960, 3_000_000): (16, 84, (70, 58, 48, 40, 33), (5, 4, 4, 3, 2)),
     (1280, 640, 750_000): (12, 43, (36, 30, 24, 20, 17), (5, 4, 4, 2, 2)),
@@ -131,9 +130,7 @@ def solve(size: int, width: int, height: int, frames: int) -> NetworkShape:
 
     def build(stem: float, extras: tuple[int, ...]) -> NetworkShape:
         channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extra) for i, extra in enumerate(extras))
-        return NetworkShape(
-            width, height, embedding, max(3, round(stem)), channels, strides, KERNELS[: len(strides)]
-        )
+        return NetworkShape(width, height, embedding, max(3, round(stem)), channels, strides, KERNELS[: len(strides)])
 
     plain = (0,) * len(strides)
     smallest = build(3, plain)

@@ -16,7 +16,7 @@ from nvcodec.bitstream.ops import Conv as ConvOp
 from nvcodec.bitstream.ops import Crop, Function, Latent, Op, Shuffle, Table, Tensor, infer
 from nvcodec.errors import NvcodecError
 from nvcodec.exact.bounds import LIMIT, reach, rounded_bias
-from nvcodec.exact.steps import MAX_STEP, MULTIPLIERS, SECOND_SHIFTS, factors
+from nvcodec.exact.steps import MAX_STEP, MULTIPLIERS, SECOND_SHIFTS
 from nvcodec.model.decoder import Conv, Decoder
 from nvcodec.quantize.prepare import EMBEDDING_PEAK, groups
 from nvcodec.stream import ConvWeights, Layer
@@ -58,7 +58,7 @@ def export(decoder: Decoder, embeddings: torch.Tensor) -> Layer:
     pairs = list(zip(decoder.convs, groups(decoder), strict=True))
     made = _convolve(*pairs[0], unit, _shift_for(peaks[0]), source)
     for place, peak in enumerate(peaks):
-        assert made is not None
+        assert made is not None, "an embedding of 8 bits keeps every bound"
         pre_shift = made.shift
         convs[len(ops)] = made.integers
         ops.append(dataclasses.replace(made.op, input=len(ops) - 1))
@@ -77,6 +77,7 @@ def export(decoder: Decoder, embeddings: torch.Tensor) -> Layer:
         ops.append(Table(len(ops) - 1, Function.GELU, pre_shift, out_shift, source.low, source.high))
         if place:
             ops.append(Shuffle(len(ops) - 1, shape.strides[place - 1]))
+    assert made is not None
     convs[len(ops)] = made.integers
     ops.append(dataclasses.replace(made.op, input=len(ops) - 1))
     if shape.coded != (shape.height, shape.width):
@@ -92,9 +93,7 @@ class _Made:
     shift: int
 
 
-def _convolve(
-    conv: Conv, group: int, unit: float, shift: int, source: Tensor, head: bool = False
-) -> _Made | None:
+def _convolve(conv: Conv, group: int, unit: float, shift: int, source: Tensor, head: bool = False) -> _Made | None:
     """One convolution in integers, None where its bound does not hold.
 
     Args:

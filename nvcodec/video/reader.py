@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 import sys
@@ -19,9 +20,11 @@ from nvcodec.errors import InputError
 from nvcodec.video.clip import UNSPECIFIED, Clip, Color, steady
 from nvcodec.video.transform import crop_and_scale
 
-IMAGES = frozenset(".png .jpg .jpeg .bmp .webp .tif .tiff .ppm .pgm".split())
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 DEFAULT_FPS = Fraction(25)
 LEAST_SIDE = 16
+
+_RGB = npt.NDArray[np.uint8]  # upright, [height, width, 3]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,19 +45,16 @@ class Selection:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Frame:
-    """A decoded frame, upright: RGB [height, width, 3]."""
+class _Label:
+    """What a frame says of itself, apart from its picture."""
 
-    rgb: npt.NDArray[np.uint8]
     pts: int | None
     duration: int
     color: Color
     sample_aspect: Fraction
 
 
-def read_clip(
-    source: str | os.PathLike[str], selection: Selection = Selection(), fps: Fraction | None = None
-) -> Clip:
+def read_clip(source: str | os.PathLike[str], selection: Selection = Selection(), fps: Fraction | None = None) -> Clip:
     """Read a video file of any container and codec PyAV opens (its first video track), or a folder of images.
 
     Rotation stored in the file is applied; matrix and range are honoured (an unspecified matrix is BT.601). Packets
@@ -72,23 +72,23 @@ def read_clip(
     path = Path(source)
     reader = _ImageFolder(path) if path.is_dir() else _VideoFile(path)
     pictures: list[torch.Tensor] = []
-    seen: list[_Frame] = []
-    for place, frame in enumerate(reader.frames()):
+    seen: list[_Label] = []
+    for place, (rgb, label) in enumerate(reader.frames()):
         if place < selection.start:
             continue
         if selection.frames is not None and len(pictures) == selection.frames:
             # One frame more than asked for has been read: its time says how long the last one lasts.
-            seen.append(dataclasses.replace(frame, rgb=frame.rgb[:0]))
+            seen.append(label)
             break
-        upright = torch.from_numpy(np.ascontiguousarray(frame.rgb.transpose(2, 0, 1)))
-        picture = crop_and_scale(upright, selection.crop, selection.scale)
+        upright = torch.from_numpy(rgb.transpose(2, 0, 1).copy())
+        picture = crop_and_scale(upright, selection.crop, selection.scale).contiguous()
         if pictures and picture.shape != pictures[0].shape:
             raise InputError(
                 f"{source}: frame {place} is {_size(picture)} and the frames before are {_size(pictures[0])}; "
                 "use --scale to give all one size"
             )
         pictures.append(picture)
-        seen.append(dataclasses.replace(frame, rgb=frame.rgb[:0]))
+        seen.append(label)
     if not pictures:
         raise InputError(f"{source}: no frame is left to read (--start {selection.start})")
     if min(pictures[0].shape[1:]) < LEAST_SIDE:
@@ -105,7 +105,7 @@ def _size(picture: torch.Tensor) -> str:
     return f"{picture.shape[2]}x{picture.shape[1]}"
 
 
-def _ticks(seen: list[_Frame], count: int, typical: int) -> list[tuple[int, int]]:
+def _ticks(seen: list[_Label], count: int, typical: int) -> list[tuple[int, int]]:
     """Times and durations of the first ``count`` frames; ``seen`` may hold one more.
 
     A frame lasts until the next one. Where a file gives no time, or one that does not grow, the typical duration is
@@ -116,7 +116,7 @@ def _ticks(seen: list[_Frame], count: int, typical: int) -> list[tuple[int, int]
         expected = times[-1] + typical if times else 0
         pts = expected if frame.pts is None else frame.pts
         times.append(pts if not times or pts > times[-1] else expected)
-    durations = [after - before for before, after in zip(times, times[1:], strict=False)]
+    durations = [after - before for before, after in itertools.pairwise(times)]
     if len(durations) < count:
         durations.append(seen[-1].duration or (durations[-1] if durations else typical))
     return list(zip(times[:count], durations[:count], strict=True))
@@ -137,7 +137,7 @@ class _VideoFile:
         rate = self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
         self.typical_duration = max(1, round(1 / (rate * self.time_base))) if self.time_base else 1
 
-    def frames(self) -> Iterator[_Frame]:
+    def frames(self) -> Iterator[tuple[_RGB, _Label]]:
         bad = 0
         good = 0
         with self.container:
@@ -166,15 +166,15 @@ class _VideoFile:
                 file=sys.stderr,
             )
 
-    def convert(self, frame: av.VideoFrame) -> _Frame:
-        rgb = frame.to_ndarray(format="rgb24")
+    def convert(self, frame: av.VideoFrame) -> tuple[_RGB, _Label]:
+        rgb = _rgb(frame)
         turns = round(frame.rotation / 90) % 4
         aspect = self.stream.sample_aspect_ratio or Fraction(1)
         if turns:
             rgb = np.rot90(rgb, turns)
         if turns % 2:
             aspect = 1 / aspect
-        return _Frame(rgb, frame.pts, frame.duration or 0, _color(frame), aspect)
+        return rgb, _Label(frame.pts, frame.duration or 0, _color(frame), aspect)
 
 
 class _ImageFolder:
@@ -189,14 +189,19 @@ class _ImageFolder:
         if not self.paths:
             raise InputError(f"{path} holds no images")
 
-    def frames(self) -> Iterator[_Frame]:
+    def frames(self) -> Iterator[tuple[_RGB, _Label]]:
         for path in self.paths:
             try:
                 with av.open(str(path)) as container:
                     frame = next(container.decode(video=0))
             except (av.FFmpegError, OSError, ValueError, StopIteration, IndexError) as error:
                 raise InputError(f"cannot read {path}: {_reason(error)}") from None
-            yield _Frame(frame.to_ndarray(format="rgb24"), None, 0, _color(frame), Fraction(1))
+            yield _rgb(frame), _Label(None, 0, _color(frame), Fraction(1))
+
+
+def _rgb(frame: av.VideoFrame) -> _RGB:
+    """RGB [height, width, 3]; swscale honours the frame's matrix and range, and takes BT.601 where none is named."""
+    return frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

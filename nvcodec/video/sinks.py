@@ -171,9 +171,9 @@ class PngSink(_Base):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
         frame.pts = None
         encoder = av.CodecContext.create("png", "w")
-        encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"  # type: ignore[attr-defined]
+        encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"
         encoder.time_base = Fraction(1)
-        data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])  # type: ignore[attr-defined]
+        data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
         (self.folder / f"{self.next:05d}.png").write_bytes(data)
         self.next += 1
 
@@ -254,7 +254,12 @@ def open_sink(
     target = Path(path)
     suffix = target.suffix.lower()
     folder = path.endswith(("/", os.sep)) or target.is_dir() or not suffix
-    if path != "-" and not overwrite and target.exists() and not (folder and target.is_dir() and not any(target.iterdir())):
+    if (
+        path != "-"
+        and not overwrite
+        and target.exists()
+        and not (folder and target.is_dir() and not any(target.iterdir()))
+    ):
         raise UsageError(f"{path} exists; -y overwrites it")
     if path == "-" or (suffix in (".rgb", ".raw") and not folder):
         return RawSink(path)

@@ -8,9 +8,7 @@ import torch.nn.functional as F
 from nvcodec.errors import UsageError
 
 
-def crop_and_scale(
-    picture: torch.Tensor, crop: tuple[int, int] | None, scale: tuple[int, int] | None
-) -> torch.Tensor:
+def crop_and_scale(picture: torch.Tensor, crop: tuple[int, int] | None, scale: tuple[int, int] | None) -> torch.Tensor:
     """Cut out the middle, then resize.
 
     Args:

@@ -1,0 +1,72 @@
+"""Golden streams three ways: they decode to their digests, they are written again to the byte, bad ones are refused.
+
+The checker is checked too, with a wrong digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import GOLDEN
+
+import nvcodec
+from nvcodec import errors
+from nvcodec.bitstream.ops import OPS
+from nvcodec.reader import read_file
+from nvcodec.writer import write_stream
+
+STREAMS: dict[str, dict[str, Any]] = {
+    f"{descriptor.parent.name}/{name}": entry
+    for descriptor in sorted(GOLDEN.glob("*/streams.json"))
+    for name, entry in json.loads(descriptor.read_text()).items()
+}
+GOOD = [name for name, entry in STREAMS.items() if "md5" in entry]
+BAD = [name for name, entry in STREAMS.items() if "error" in entry]
+RUNS = {"every-operation": 2, "three-layers": 1}
+
+
+def path_of(name: str) -> Path:
+    return GOLDEN / f"{name}.sdmn"
+
+
+def conforms(name: str, entry: dict[str, Any]) -> bool:
+    digest = hashlib.md5()
+    video = nvcodec.open(path_of(name), device="cpu")
+    for picture in video:
+        digest.update(picture.permute(1, 2, 0).contiguous().numpy())
+    return (digest.hexdigest(), len(video)) == (entry["md5"], entry["frames"])
+
+
+def test_there_are_golden_streams() -> None:
+    assert len(GOOD) >= 3
+    assert len(BAD) >= 10
+    stream = read_file(path_of("1.0/every-operation"))
+    used = {type(op) for segment in stream.segments for layer in segment.layers for op in layer.ops}
+    assert used == set(OPS.values())
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_decode(name: str) -> None:
+    assert conforms(name, STREAMS[name])
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_write_again(name: str) -> None:
+    run = RUNS.get(name.split("/")[1], 64)
+    assert write_stream(read_file(path_of(name)), run) == path_of(name).read_bytes()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refuse(name: str) -> None:
+    with pytest.raises(getattr(errors, STREAMS[name]["error"])):
+        read_file(path_of(name))
+
+
+def test_the_checker_notices() -> None:
+    entry = STREAMS[GOOD[0]]
+    assert not conforms(GOOD[0], {**entry, "md5": entry["md5"][::-1]})
+    assert not conforms(GOOD[0], {**entry, "frames": entry["frames"] + 1})

@@ -1,0 +1,68 @@
+"""The specification and the code say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import runpy
+from pathlib import Path
+
+import spec_decoder
+
+from nvcodec import reader
+from nvcodec.bitstream import ops as o
+from nvcodec.bitstream import units
+from nvcodec.writer import write_stream
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "bitstream_spec.md").read_text()
+EXAMPLE = runpy.run_path(str(ROOT / "tools" / "worked_example.py"))
+TYPES = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64", "h": "i16", "q": "i64"}
+
+
+def test_the_worked_example_is_what_the_code_writes() -> None:
+    start = TEXT.index(EXAMPLE["START"]) + len(EXAMPLE["START"])
+    assert TEXT[start : TEXT.index(EXAMPLE["END"])] == EXAMPLE["section"]()
+
+
+def test_the_hex_of_the_worked_example_decodes() -> None:
+    section = TEXT[TEXT.index(EXAMPLE["START"]) : TEXT.index(EXAMPLE["END"])]
+    rows = re.findall(r"^ {4} *\d+  ((?:[0-9a-f]{2} ?){1,16})(?:  |$)", section, re.MULTILINE)
+    data = bytes.fromhex(" ".join(rows))
+    assert data == write_stream(EXAMPLE["example"]())
+    stream = spec_decoder.parse(data)
+    assert spec_decoder.checksum_ok(stream)
+    last = re.findall(r"5 CONV +frame (\d): ([\d ]+)", section)
+    for frame, values in last:
+        picture = spec_decoder.decode(stream, int(frame)).transpose(2, 0, 1)
+        assert picture.flatten().tolist() == list(map(int, values.split()))
+
+
+def test_records_have_the_fields_of_the_specification() -> None:
+    for record in (units.Video, units.SegmentHead, units.LatentsHead):
+        for field in dataclasses.fields(record):
+            assert re.search(rf"^\| {field.name} \| {TYPES[field.metadata['code']]} \|", TEXT, re.MULTILINE), field.name
+
+
+def test_operations_have_the_codes_and_fields_of_the_specification() -> None:
+    for code, kind in o.OPS.items():
+        row = re.search(rf"^\| {code} \| {kind.NAME} \| ([^|]*) \|", TEXT, re.MULTILINE)
+        assert row, kind.NAME
+        assert len(row[1].split(",")) == len(dataclasses.fields(kind))
+
+
+def test_limits_are_those_of_the_specification() -> None:
+    for name, value in (
+        ("elements of one tensor", o.MAX_TENSOR),
+        ("elements alive at once", o.MAX_LIVE),
+        ("multiplications of all CONVs", o.MAX_MULTIPLICATIONS),
+        ("latents of a stream", reader.MAX_LATENTS),
+        ("frames of a stream", reader.MAX_FRAMES),
+        ("metadata, unpacked", reader.MAX_METADATA),
+    ):
+        row = re.search(rf"^\| {name}.*\| 2\^(\d+)", TEXT, re.MULTILINE)
+        assert row
+        assert 2 ** int(row[1]) == value
+    assert re.search(rf"^\| operations in a list \| {o.MAX_OPS} \|", TEXT, re.MULTILINE)
+    assert f"| weights of a list; of a stream (biases and steps not counted) | 2^28; 2^{29} |" in TEXT
+    assert (o.MAX_WEIGHTS, reader.MAX_NETWORK_WEIGHTS) == (2**28, 2**29)
