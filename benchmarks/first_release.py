@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 from machine import provenance
 
@@ -28,6 +29,7 @@ from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit.loop import FitOptions, Fitted, fit
 from nvcodec.metrics import psnr
 from nvcodec.reader import read_stream
+from nvcodec.stream import Stream
 from nvcodec.video.reader import Selection, read_clip
 
 # name: source, crop, scale, size, frames, steps (None: the default epochs)
@@ -62,6 +64,21 @@ def float_pictures(fitted: Fitted) -> list[torch.Tensor]:
 def mean_psnr(pictures: list[torch.Tensor], frames: torch.Tensor) -> float:
     """Mean over the frames of the RGB PSNR."""
     return statistics.mean(psnr(a, b) for a, b in zip(pictures, frames, strict=True))
+
+
+def weights_over_entropy(stream: Stream) -> float:
+    """Bytes of weights and biases with their tables, over the order-0 empirical entropy of each tensor."""
+    spent = sum(
+        entry.bytes
+        for entry in stream.entries
+        if entry.kind == "weights" or (entry.label.split(": ")[-1] == "table" and "conv" in entry.label)
+    ) - sum(entry.bytes for entry in stream.entries if "steps: table" in entry.label)
+    entropy = 0.0
+    for conv in stream.segments[0].layers[0].convs.values():
+        for integers in (conv.weights, conv.biases):
+            share = np.unique(integers, return_counts=True)[1] / integers.size
+            entropy -= float((share * np.log2(share)).sum()) * integers.size / 8
+    return spent / entropy
 
 
 def seconds_a_frame(function: Callable[[int], Any], frames: int, rounds: int = 5) -> list[float]:
@@ -104,6 +121,7 @@ def measure(folder: Path, name: str, epochs: float | None, device: str) -> dict[
         "parameters": encoded.parameters,
         "file_bytes": len(encoded.data),
         "bytes_by_kind": kinds,
+        "weights_over_order_0_entropy": weights_over_entropy(stream),
         "side_info_and_overhead_share": (kinds["side_info"] + kinds["overhead"]) / len(encoded.data),
         "psnr_rgb": encoded.psnr,
         "psnr_same_network_in_float": same_float,

@@ -158,7 +158,7 @@ def _as_clip(source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Se
 
 def _stream(clip: Clip, layer: Layer, seed: int) -> Stream:
     durations = np.array([duration for _, duration in clip.ticks], np.int64)
-    constant = int(durations[0]) if (durations == durations[0]).all() else 0
+    constant = int(durations[0]) if (durations == durations[0]).all() and durations[0] < 2**32 else 0
     head = SegmentHead(0, len(clip.frames), clip.width, clip.height, clip.ticks[0][0], constant)
     aspect = clip.sample_aspect.limit_denominator(65535)
     if not 0 < aspect.numerator <= 65535:

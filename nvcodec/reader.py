@@ -41,6 +41,7 @@ MAX_LATENTS = 2**27  # integers of all latents of a stream
 MAX_NETWORK_WEIGHTS = 2**29  # weights of all networks of a stream
 MAX_METADATA = 2**20  # bytes, unpacked
 MAX_FRAMES = 2**26
+MAX_DURATION = 2**62  # ticks
 WEIGHT_PEAK = 127
 BIAS_PEAK = 2047
 
@@ -170,7 +171,7 @@ class _Reader:
         else:
             if head.frames > cursor.left:
                 raise CorruptStreamError(f"{cursor.what}: {head.frames} durations do not fit {cursor.left} bytes")
-            durations = np.array([cursor.varint() for _ in range(head.frames)], np.int64)
+            durations = np.array([cursor.varint(MAX_DURATION) for _ in range(head.frames)], np.int64)
         cursor.end()
         self.count("side_info", "segment", len(unit.payload))
         return head, durations

@@ -188,3 +188,27 @@ def test_overwriting(tiny_file: Path, source: Path, tmp_path: Path) -> None:
 def test_help(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*command, "--help"]) == 0
     assert "Usage: nvcodec" in capfd.readouterr().out
+
+
+def test_interrupted(
+    source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nvcodec.encoder.fit", stop)
+    before = set(tmp_path.iterdir())
+    assert run(["encode", str(source), "-o", str(tmp_path / "x.sdmn"), "--size", "6k"]) == 130
+    assert capfd.readouterr() == ("", "nvcodec: interrupted\n")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_a_real_clip(clips: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A small end-to-end fit on a real clip, through the command line."""
+    out, pick = str(tmp_path / "out.sdmn"), ["--crop", "1280x640", "--scale", "64x32", "--frames", "8"]
+    bunny = str(clips / "bigbuckbunny.mp4")
+    assert run(["encode", bunny, "-o", out, "--size", "30k", "--epochs", "40", *pick]) == 0
+    assert run(["compare", bunny, out, *pick, "--json"]) == 0
+    compared = json.loads(capfd.readouterr().out)
+    assert compared["psnr_rgb"] > 24
+    assert compared["file_bytes"] < 30_000

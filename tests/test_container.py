@@ -203,3 +203,9 @@ def test_nothing_but_an_index_follows_the_last_layer_end(small: bytes) -> None:
     for data in (small[:index] + metadata, small + metadata):
         with pytest.raises(CorruptStreamError, match="after the last LAYER_END"):
             read_stream(data)
+
+
+def test_long_durations_survive() -> None:
+    stream = random_stream(5)
+    stream.segments[0].durations = np.array([2**62, 0, 2**40])
+    assert read_stream(write_stream(stream)).ticks[2][0] == stream.segments[0].head.first_pts + 2**62

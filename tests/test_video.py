@@ -95,6 +95,12 @@ def test_odd_sides_do_not_fit_mp4(tmp_path: Path) -> None:
         open_sink(str(tmp_path / "x.mp4"), width=3, height=4, time_base=Fraction(1), fps=Fraction(1))
 
 
+def test_scaling_keeps_the_display_aspect(tmp_path: Path, pictures: np.ndarray) -> None:
+    path = save(tmp_path / "x.mkv", pictures)  # 46x34
+    assert read_clip(path, Selection(crop=(40, 20), scale=(40, 40))).sample_aspect == 2
+    assert read_clip(path, Selection(scale=(23, 17))).sample_aspect == 1
+
+
 def test_natural_order() -> None:
     names = ["f10.png", "f2.png", "f1.png", "a 3.png", "a 20.png"]
     assert sorted(names, key=natural_key) == ["a 3.png", "a 20.png", "f1.png", "f2.png", "f10.png"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 
 import click
 
-from nvcodec.cli.options import RateType, Status, device_options, selection_options, volume_options
+from nvcodec.cli.options import Status, device_options, selection_options, volume_options
 from nvcodec.errors import UsageError
 
 
@@ -15,7 +14,6 @@ from nvcodec.errors import UsageError
 @click.argument("source")
 @click.argument("file")
 @selection_options
-@click.option("--fps", type=RateType(), hidden=True, help="Accepted so that encode's options can be repeated.")
 @device_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @volume_options
@@ -26,7 +24,6 @@ def command(
     scale: tuple[int, int] | None,
     start: int,
     frames: int | None,
-    fps: Fraction | None,
     device: str,
     threads: int | None,
     as_json: bool,

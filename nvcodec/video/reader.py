@@ -80,6 +80,7 @@ def read_clip(source: str | os.PathLike[str], selection: Selection = Selection()
             # One frame more than asked for has been read: its time says how long the last one lasts.
             seen.append(label)
             break
+        shape = (rgb.shape[1], rgb.shape[0])
         upright = torch.from_numpy(rgb.transpose(2, 0, 1).copy())
         picture = crop_and_scale(upright, selection.crop, selection.scale).contiguous()
         if pictures and picture.shape != pictures[0].shape:
@@ -98,7 +99,16 @@ def read_clip(source: str | os.PathLike[str], selection: Selection = Selection()
         ticks, time_base = steady(len(pictures), fps or DEFAULT_FPS)
     else:
         ticks, time_base = _ticks(seen, len(pictures), reader.typical_duration), reader.time_base
-    return Clip(torch.stack(pictures), ticks, time_base, first.color, first.sample_aspect)
+    aspect = first.sample_aspect * _stretch(shape, selection)
+    return Clip(torch.stack(pictures), ticks, time_base, first.color, aspect)
+
+
+def _stretch(size: tuple[int, int], selection: Selection) -> Fraction:
+    """How much wider a sample becomes when a picture of ``size`` (width, height) is scaled as the selection says."""
+    if selection.scale is None:
+        return Fraction(1)
+    width, height = selection.crop or size
+    return Fraction(width * selection.scale[1], height * selection.scale[0])
 
 
 def _size(picture: torch.Tensor) -> str:

@@ -113,11 +113,8 @@ class RawSink(_Base):
 
     def __init__(self, path: str) -> None:
         super().__init__()
-        self.file: BinaryIO
-        if path == "-":
-            self.file = sys.stdout.buffer
-            self.stack.callback(self.file.flush)
-        else:
+        self.file: BinaryIO = sys.stdout.buffer
+        if path != "-":
             temporary = self.stack.enter_context(atomic_file(path))
             self.file = self.stack.enter_context(temporary.open("wb"))
 
@@ -130,13 +127,8 @@ class Y4mSink(_Base):
 
     def __init__(self, path: str, width: int, height: int, fps: Fraction, sample_aspect: Fraction) -> None:
         super().__init__()
-        self.file: BinaryIO
-        if path == "-":
-            self.file = sys.stdout.buffer
-            self.stack.callback(self.file.flush)
-        else:
-            temporary = self.stack.enter_context(atomic_file(path))
-            self.file = self.stack.enter_context(temporary.open("wb"))
+        temporary = self.stack.enter_context(atomic_file(path))
+        self.file = self.stack.enter_context(temporary.open("wb"))
         rate = fps or Fraction(25)
         self.file.write(
             f"YUV4MPEG2 W{width} H{height} F{rate.numerator}:{rate.denominator} Ip "
