@@ -70,8 +70,9 @@ def test_encode_decode_info_compare(source: Path, tmp_path: Path, capfd: pytest.
 
 def test_decode(tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     expected = md5_of(tiny_file.read_bytes())
-    assert run(["decode", str(tiny_file), "--md5"]) == 0
-    assert capfd.readouterr().out == f"{expected}  5 frames\n"
+    for arguments in ([str(tiny_file), "--md5"], ["--md5", str(tiny_file)]):
+        assert run(["decode", *arguments]) == 0
+        assert capfd.readouterr().out == f"{expected}  5 frames\n"
     assert run(["decode", str(tiny_file), "--md5=frame", "--start", "2", "--frames", "2"]) == 0
     lines = capfd.readouterr().out.splitlines()
     assert [line.split("  ")[1] for line in lines] == ["frame 2", "frame 3"]

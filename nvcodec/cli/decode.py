@@ -10,13 +10,19 @@ from nvcodec.cli.options import Status, device_options, duration, volume_options
 from nvcodec.errors import UsageError
 
 
-@click.command("decode")
+class _Decode(click.Command):
+    """Lets ``--md5`` stand before FILE: only ``--md5=frame`` carries a value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--md5=video" if argument == "--md5" else argument for argument in args])
+
+
+@click.command("decode", cls=_Decode)
 @click.argument("file")
 @click.option("-o", "--output", help="A folder/ for PNG, or a file: .rgb .mkv (exact), .y4m .mp4 (not); - is raw RGB.")
 @click.option(
     "--md5",
-    is_flag=False,
-    flag_value="video",
+    metavar="[=frame]",
     type=click.Choice(["video", "frame"]),
     help="Print the MD5 of the RGB bytes, of all frames or of each (--md5=frame).",
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -29,33 +29,48 @@ class _Flags:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.users = 0
-        self.saved: list[tuple[Any, str, Any]] = []
+        self.saved: list[tuple[Callable[[Any], Any], Any]] = []
 
     @staticmethod
-    def wanted() -> list[tuple[Any, str, Any]]:
+    def switches() -> list[tuple[Callable[[], Any], Callable[[Any], Any], Any]]:
+        """How to read and to set each switch, and what decoding wants. Torch has two interfaces for precision, and
+        complains where they disagree: the older one comes first, because setting it sets the newer one as well."""
         backends: Any = torch.backends
+
+        def attribute(owner: Any, name: str, value: Any) -> tuple[Callable[[], Any], Callable[[Any], Any], Any]:
+            return (lambda: getattr(owner, name)), (lambda value: setattr(owner, name, value)), value
+
         return [
-            (backends.mkldnn.conv, "fp32_precision", "ieee"),
-            (backends.mkldnn.matmul, "fp32_precision", "ieee"),
-            (backends.cudnn.conv, "fp32_precision", "ieee"),
-            (backends.cuda.matmul, "fp32_precision", "ieee"),
-            (backends.cudnn, "benchmark", False),
+            (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+            attribute(backends.cudnn, "allow_tf32", False),
+            attribute(backends.cuda.matmul, "fp32_precision", "ieee"),
+            attribute(backends.cudnn.conv, "fp32_precision", "ieee"),
+            attribute(backends.cudnn.rnn, "fp32_precision", "ieee"),
+            attribute(backends.mkldnn.matmul, "fp32_precision", "ieee"),
+            attribute(backends.mkldnn.conv, "fp32_precision", "ieee"),
+            attribute(backends.cudnn, "benchmark", False),
+            # NNPACK's kernels are Winograd and FFT.
+            (torch._C._get_nnpack_enabled, torch._C._set_nnpack_enabled, False),
         ]
 
     def enter(self) -> None:
         with self.lock:
             if self.users == 0:
-                self.saved = [(owner, name, getattr(owner, name)) for owner, name, _ in self.wanted()]
+                self.saved = []
+                for get, put, _ in self.switches():
+                    # The older interface cannot be read where only the newer one was used; then it is at its default.
+                    with contextlib.suppress(RuntimeError):
+                        self.saved.append((put, get()))
             self.users += 1
-            for owner, name, value in self.wanted():
-                setattr(owner, name, value)
+            for _, put, value in self.switches():
+                put(value)
 
     def leave(self) -> None:
         with self.lock:
             self.users -= 1
             if self.users == 0:
-                for owner, name, value in reversed(self.saved):
-                    setattr(owner, name, value)
+                for put, value in self.saved:
+                    put(value)
 
 
 _FLAGS = _Flags()
@@ -70,7 +85,6 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
             torch.inference_mode(),
             torch.autocast("cpu", enabled=False),
             torch.autocast(device.type, enabled=False),
-            torch.backends.nnpack.flags(enabled=False),  # its kernels are Winograd and FFT
         ):
             yield
     finally:

@@ -103,7 +103,9 @@ class ExactNetwork:
         if isinstance(op, Conv):
             return self._conv(op, layer.convs[place], sources[0])
         if isinstance(op, Table):
-            return self._table(op, sources[0])
+            # A convolution's result that nothing else reads may be overwritten; memory traffic is what this costs.
+            alone = isinstance(layer.ops[op.input], Conv) and self.last_uses[level][op.input] == place
+            return self._table(op, sources[0], alone)
         if isinstance(op, Latent):
             latents = layer.latents[place]
 
@@ -142,19 +144,20 @@ class ExactNetwork:
             t = convolve(inputs[0]).floor_()
             if saturates:
                 t.clamp_(-T_LIMIT, T_LIMIT)
-            return torch.addcmul(half, t, second).floor_().clamp_(op.low, op.high)
+            return torch.addcmul(half, t, second, out=t).floor_().clamp_(op.low, op.high)
 
         return step
 
-    def _table(self, op: Table, source: Tensor) -> Step:
+    def _table(self, op: Table, source: Tensor, overwrite: bool) -> Step:
         entries = function_table(op.function, op.in_shift, op.out_shift, (source.low, source.high), (op.low, op.high))
         table = torch.from_numpy(entries.astype(np.float32)).to(self.device)
         low = source.low
 
         def step(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
             x = inputs[0].permute(0, 2, 3, 1)
-            index = (x - low).to(torch.int32).reshape(-1)
-            return table.index_select(0, index).view(x.shape).permute(0, 3, 1, 2)
+            out = x if overwrite and x.is_contiguous() else x.new_empty(x.shape)
+            index = torch.sub(x, low, out=out).to(torch.int32).view(-1)
+            return torch.index_select(table, 0, index, out=out.view(-1)).view(x.shape).permute(0, 3, 1, 2)
 
         return step
 
