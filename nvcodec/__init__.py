@@ -43,7 +43,7 @@ _HOME = {
     "UnsupportedVersionError": ("nvcodec.errors", "UnsupportedVersionError"),
     "VerificationError": ("nvcodec.errors", "VerificationError"),
 }
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *(name for name in _HOME if name != "open")]  # a star import must not hide open()
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ def describe(stream: Stream) -> dict[str, Any]:
         "segments": len(stream.segments),
         "multiplications_per_pixel": _multiplications(stream),
         "time_base": f"{video.time_base_num}/{video.time_base_den}",
-        "duration_seconds": float(sum(duration for _, duration in stream.ticks) * stream.time_base),
+        "duration_seconds": float(stream.seconds),
         "sample_aspect": f"{video.sample_aspect_num}:{video.sample_aspect_den}",
         "color": {
             "primaries": video.primaries,

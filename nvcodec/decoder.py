@@ -130,23 +130,25 @@ class Video:
             uint8 tensors [batch, 3, height, width] on the device; a batch holds consecutive entries of ``frames``.
 
         Raises:
+            UsageError: there is no such frame.
             VerificationError: a picture does not have the checksum the stream states.
             InputError: the device has too little memory.
         """
+        if frames and not 0 <= min(frames) <= max(frames) < len(self):
+            raise UsageError(f"frames {min(frames)} to {max(frames)} are not all in a video of {len(self)}")
         checker = _Checker(self.stream) if self.verify else None
         place = 0
         while place < len(frames):
             segment = bisect.bisect_right(self._starts, frames[place]) - 1
             start = self._starts[segment]
             end = start + self.stream.segments[segment].head.frames
-            network = self._network(segment)
             size = self.batch or self._batch_size(segment)
             count = 1
             while count < size and place + count < len(frames) and start <= frames[place + count] < end:
                 count += 1
             chosen = frames[place : place + count]
             try:
-                pictures = network.decode([frame - start for frame in chosen])
+                pictures = self._network(segment).decode([frame - start for frame in chosen])
             except (MemoryError, torch.OutOfMemoryError):
                 raise InputError(f"too little memory to decode {count} frames at once") from None
             except RuntimeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import time
 import zlib
@@ -17,7 +18,7 @@ from nvcodec import __version__
 from nvcodec.bitstream.units import SegmentHead, Video
 from nvcodec.decoder import Video as DecodedVideo
 from nvcodec.decoder import pick_device, picture_bytes
-from nvcodec.errors import UsageError, VerificationError
+from nvcodec.errors import InputError, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit.loop import FitOptions, Fitted, Progress, fit
 from nvcodec.metrics import psnr
@@ -26,11 +27,12 @@ from nvcodec.quantize.export import export
 from nvcodec.reader import read_stream
 from nvcodec.stream import Layer, Segment, Stream
 from nvcodec.video.clip import Clip, steady
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file
 from nvcodec.writer import write_stream
 
 DEFAULT_EPOCHS = 32
+DEFAULT_STEPS, MOST_EPOCHS = 3200, 200  # a short clip is seen more often, up to so many steps and epochs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +84,7 @@ def encode(
         size: everything that is stored, in parameters: ``"3M"``, ``"300k"`` or a number.
         crop, scale, start, frames: see :class:`~nvcodec.video.reader.Selection`; for paths only.
         fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
-        epochs: how often each frame is seen (32 if neither this nor ``steps`` is given).
+        epochs: how often each frame is seen (if neither this nor ``steps`` is given: :func:`default_steps`).
         steps: updates, one frame each, in place of ``epochs``.
         seed: the same seed, CPU and number of threads give the same file.
         device: where to fit: ``auto``, ``cpu`` or ``cuda``.
@@ -97,18 +99,27 @@ def encode(
     """
     if epochs is not None and steps is not None:
         raise UsageError("--epochs and --steps say the same thing; give one of them")
-    if (epochs is not None and epochs <= 0) or (steps is not None and steps < 1):
+    if not 0 < (1 if epochs is None else epochs) < math.inf or (steps is not None and steps < 1):
         raise UsageError("--epochs and --steps must be positive")
+    if fps is not None and not 0 < fps < math.inf:
+        raise UsageError(f"the frame rate must be positive, got {fps}")
     if output is not None and os.path.exists(output) and not overwrite:
         raise UsageError(f"{os.fspath(output)} exists; -y overwrites it")
     parameters = parse_size(size) if isinstance(size, str) else size
     where = pick_device(device)
     clock = _Clock()
-    rate = None if fps is None else Fraction(fps).limit_denominator(1001)
+    rate = None if fps is None else Fraction(fps).limit_denominator(10**6)
     with clock("reading"):
         clip = _as_clip(source, Selection(crop, scale, start, frames), rate)
+    if not len(clip.frames) or max(clip.width, clip.height) > 65535 or min(clip.width, clip.height) < LEAST_SIDE:
+        raise InputError(
+            f"{len(clip.frames)} frames of {clip.width}x{clip.height} cannot be encoded: at least one frame is needed, "
+            f"and sides from {LEAST_SIDE} to 65535"
+        )
     shape = solve(parameters, clip.width, clip.height, len(clip.frames))
-    options = FitOptions(steps=steps or max(1, round((epochs or DEFAULT_EPOCHS) * len(clip.frames))), seed=seed)
+    if steps is None:
+        steps = default_steps(len(clip.frames)) if epochs is None else max(1, round(epochs * len(clip.frames)))
+    options = FitOptions(steps=steps, seed=seed)
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         # Opened first: a folder that cannot be written to is better noticed before the fit than after it.
@@ -129,6 +140,11 @@ def encode(
         if temporary is not None:
             temporary.write_bytes(data)
     return Encoded(data, fitted, shape, stream.parameters, len(clip.frames), quality, clock.seconds)
+
+
+def default_steps(frames: int) -> int:
+    """Steps of a fit where neither these nor epochs are given, for a clip of ``frames`` frames."""
+    return max(DEFAULT_EPOCHS * frames, min(DEFAULT_STEPS, MOST_EPOCHS * frames))
 
 
 class _Clock:
@@ -152,7 +168,7 @@ def _as_clip(source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Se
     if isinstance(source, Clip):
         return source
     if isinstance(source, torch.Tensor):
-        return Clip(source.cpu(), *steady(len(source), fps or Fraction(25)))
+        return Clip(source.cpu(), *steady(len(source), DEFAULT_FPS if fps is None else fps))
     return read_clip(source, selection, fps)
 
 
@@ -188,7 +204,7 @@ def _reconstruct(stream: Stream, device: torch.device) -> np.ndarray:
 
 def _verify(data: bytes, clip: Clip, device: torch.device) -> float:
     """Decode the file as any decoder would, compare every checksum, and measure its PSNR."""
-    decoded = DecodedVideo(read_stream(data), device=device.type)
+    decoded = DecodedVideo(read_stream(data), device=str(device))
     if decoded.stream.ticks != clip.ticks:
         raise VerificationError("the file does not hold the clip's time stamps")
     values = [psnr(picture.cpu(), frame) for picture, frame in zip(decoded, clip.frames, strict=True)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,11 @@ from nvcodec.exact.bounds import prove
 from nvcodec.exact.steps import MAX_STEP
 from nvcodec.stream import ConvWeights, Entry, Layer, Segment, Stream, UnitReport
 
+MAX_DEPTH = 64  # nesting of metadata
 MAX_LATENTS = 2**27  # integers of all latents of a stream
-MAX_NETWORK_WEIGHTS = 2**29  # weights of all networks of a stream
+MAX_NETWORK_WEIGHTS = 2**26  # weights of all networks of a stream
 MAX_METADATA = 2**20  # bytes, unpacked
-MAX_FRAMES = 2**26
+MAX_FRAMES = 2**22
 MAX_DURATION = 2**62  # ticks
 WEIGHT_PEAK = 127
 BIAS_PEAK = 2047
@@ -58,7 +60,8 @@ def read_file(path: str | os.PathLike[str]) -> Stream:
         with Path(path).open("rb") as file:
             head = file.read(HEADER_BYTES)
             check_file_header(head)  # before the rest is read: a wrong file may be large
-            return read_stream(head + file.read())
+            file.seek(0)
+            return read_stream(file.read())
     except OSError as error:
         raise InputError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
 
@@ -67,6 +70,17 @@ def read_stream(data: bytes) -> Stream:
     """Read and check a stream held in memory; raises as :func:`read_file` does."""
     version = check_file_header(data)
     return _Reader(memoryview(data), version).read()
+
+
+def _no_constant(name: str) -> None:
+    """JSON has no NaN and no Infinity, though Python reads them."""
+    raise ValueError(name)
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
 
 
 class _Reader:
@@ -80,8 +94,11 @@ class _Reader:
         self.place = -1
         self.latents_left = MAX_LATENTS
         self.weights_left = MAX_NETWORK_WEIGHTS
+        self.hash, self.hashed = hashlib.sha256(), 0
 
     def read(self) -> Stream:
+        if self.units and self.units[0].header.type != UnitType.VIDEO:
+            raise CorruptStreamError(f"the stream starts with {self.units[0].name}; VIDEO was expected")
         unit = self.next("the VIDEO unit")
         video = self.video(unit)
         heads: list[tuple[SegmentHead, npt.NDArray[np.int64]]] = []
@@ -133,9 +150,11 @@ class _Reader:
             unit = self.units[self.place]
             self.count("overhead", f"{unit.name} framing and checksum", UNIT_HEADER_BYTES + CRC_BYTES)
             kind = unit.header.type
+            if kind in (UnitType.METADATA, UnitType.AUDIO):
+                self.expect(unit, UnitType(kind), 0, 0)
             if kind == UnitType.METADATA:
                 self.read_metadata(unit)
-            elif kind == UnitType.INDEX or kind < UnitType.INDEX:
+            elif unit.known and kind != UnitType.AUDIO:
                 return unit
             self.count("overhead", unit.name, len(unit.payload))
         return None
@@ -167,7 +186,7 @@ class _Reader:
         cursor = self.cursor(unit)
         head = SegmentHead.unpack(cursor)
         if head.constant_duration:
-            durations = np.full(head.frames, head.constant_duration, np.int64)
+            durations = np.broadcast_to(np.int64(head.constant_duration), head.frames)  # takes no memory
         else:
             if head.frames > cursor.left:
                 raise CorruptStreamError(f"{cursor.what}: {head.frames} durations do not fit {cursor.left} bytes")
@@ -188,8 +207,10 @@ class _Reader:
                 stated = zstandard.frame_content_size(raw)
                 if stated != size:
                     raise CorruptStreamError(f"{cursor.what}: the packed size is {stated}, not {size}")
-                raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=size)
-            metadata = json.loads(raw.decode())
+                raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=size, allow_extra_data=False)
+            metadata = json.loads(raw.decode(), parse_constant=_no_constant)
+            if _depth(metadata) > MAX_DEPTH:
+                raise ValueError
         except (zstandard.ZstdError, ValueError, RecursionError):
             raise CorruptStreamError(f"{cursor.what}: the metadata cannot be unpacked") from None
         if not isinstance(metadata, dict) or len(raw) != size:
@@ -227,13 +248,13 @@ class _Reader:
             if not isinstance(op, Conv):
                 continue
             shape = weight_shape(op, tensors[op.input].channels)
-            self.weights_left -= int(np.prod(shape, dtype=np.int64))
+            count = math.prod(shape)
+            self.weights_left -= count
             if self.weights_left < 0:
                 raise CorruptStreamError(f"the stream has more than {MAX_NETWORK_WEIGHTS} weights")
             name = f"conv {place}"
             steps = self.chunk(cursor, op.steps, 0, MAX_STEP, f"{name} steps", "side_info")
             biases = self.chunk(cursor, op.channels, -BIAS_PEAK, BIAS_PEAK, f"{name} biases", "weights")
-            count = int(np.prod(shape, dtype=np.int64))
             label = f"{name} weights {'x'.join(map(str, shape))}"
             weights = self.chunk(cursor, count, -WEIGHT_PEAK, WEIGHT_PEAK, label, "weights").reshape(shape)
             conv = ConvWeights(weights, biases, steps)
@@ -299,7 +320,9 @@ class _Reader:
         cursor.end()
         if end.units != self.place:
             raise CorruptStreamError(f"{cursor.what}: {end.units} units are stated, {self.place} are there")
-        if stated != hashlib.sha256(self.data[: unit.offset]).digest():
+        self.hash.update(self.data[self.hashed : unit.offset])
+        self.hashed = unit.offset
+        if stated != self.hash.digest():
             raise CorruptStreamError(f"{cursor.what}: the hash of what lies before it does not match")
         self.count("overhead", "layer end", len(unit.payload))
 

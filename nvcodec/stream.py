@@ -144,6 +144,15 @@ class Stream:
         return out
 
     @property
+    def seconds(self) -> Fraction:
+        """How long all frames last."""
+        ticks = 0
+        for segment in self.segments:
+            constant = segment.head.constant_duration
+            ticks += constant * segment.head.frames if constant else sum(segment.durations.tolist())
+        return ticks * self.time_base
+
+    @property
     def layers(self) -> int:
         """Layers of every segment."""
         return len(self.segments[0].layers)
@@ -156,5 +165,4 @@ class Stream:
     @property
     def fps(self) -> float:
         """Frames a second, over the whole video; 0 where no time passes."""
-        seconds = sum(duration for _, duration in self.ticks) * self.time_base
-        return float(self.frames / seconds) if seconds else 0.0
+        return float(self.frames / self.seconds) if self.seconds else 0.0

@@ -253,9 +253,9 @@ def read_header(data: bytes) -> None:
     """Check the file header [2]."""
     if data[:8] != MAGIC:
         raise NotSdmn("no SDMN file")
-    if len(data) > 8 and data[8] != 1:
-        raise NotSupported("major version")
     need(len(data) >= 18, "the file header is cut off")
+    if data[8] != 1:
+        raise NotSupported("major version")
     minor, features, checksum = struct.unpack_from("<BII", data, 9)
     if checksum != zlib.crc32(data[:14]):
         raise NotSupported("minor version") if minor != 0 else Corrupt("checksum of the file header")
@@ -298,7 +298,7 @@ def parse(data: bytes) -> Stream:
         elif u.type == INDEX:
             rows = b"".join(struct.pack("<BHBQ", v.type, v.segment, v.layer, v.offset) for v in units[:-1])
             need(u.payload == rows + struct.pack("<I", len(rows)), "INDEX does not agree with the units")
-    core = [(n, u) for n, u in enumerate(units) if u.type <= LAYER_END][::-1]
+    core = [(n, u) for n, u in enumerate(units) if VIDEO <= u.type <= LAYER_END][::-1]
 
     def expect(*wanted: int) -> Reader:
         """The next unit, which must be of this type, segment and layer."""
@@ -308,7 +308,7 @@ def parse(data: bytes) -> Stream:
     stream = Stream(read_video(expect(VIDEO, 0, 0)), [], metadata)
     while core[-1][1].type == SEGMENT:
         stream.segments.append(read_segment(expect(SEGMENT, len(stream.segments), 0), stream.frames))
-        need(stream.frames <= 2**26, "too many frames")
+        need(stream.frames <= 2**22, "too many frames")
     need(bool(stream.segments), "no segments")
     totals = {"weights": 0, "latents": 0}
     while core:
@@ -348,10 +348,10 @@ def read_video(r: Reader) -> dict[str, int]:
 def read_segment(r: Reader, before: int) -> Segment:
     """SEGMENT [4.2], with so many frames before it."""
     s = Segment(*r.read("IIHHqI"))
-    need(s.first_frame == before and 1 <= s.frames <= 2**24, "frames of a segment")
+    need(s.first_frame == before and 1 <= s.frames <= 2**22, "frames of a segment")
     need(s.width > 0 and s.height > 0 and abs(s.first_pts) <= 2**62, "size or time of a segment")
     if s.constant_duration == 0:
-        s.durations = [r.varint(0, M32) for _ in range(s.frames)]
+        s.durations = [r.varint(0, 2**62) for _ in range(s.frames)]
     r.done()
     return s
 
@@ -386,7 +386,7 @@ def read_network(r: Reader, segment: Segment, totals: dict[str, int]) -> list[Op
     need(last.shape == (3, segment.height, segment.width), "shape of the picture")
     need(0 <= last.low and last.high <= 255, "range of the picture")
     totals["weights"] += weights
-    need(weights <= 2**28 and totals["weights"] <= 2**29, "too many weights")
+    need(weights <= 2**25 and totals["weights"] <= 2**26, "too many weights")
     need(products <= 2**42, "too many multiplications")
     need(totals["latents"] <= 2**27, "too many latents")
     dies = [0] * count

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spec_decoder
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import random_stream
@@ -132,24 +134,68 @@ def test_concatenated_files_are_refused(small: bytes) -> None:
         read_stream(small + small)
 
 
-def test_unknown_units(small: bytes) -> None:
-    first = next(split_units(memoryview(small))).end
-    strange = pack_unit(UnitType.AUDIO, b"whatever")
-    with_audio = small[:first] + strange + small[first:]
-    with pytest.raises(CorruptStreamError):  # the hash in LAYER_END covers it
-        read_stream(with_audio)
-    body = bytes([99, 1]) + bytes(3) + bytes(8)
-    skipped = small[:first] + body + zlib.crc32(body).to_bytes(4, "little") + small[first:]
-    refused = skipped[: first + 1] + b"\0" + skipped[first + 2 :]
-    body = bytes([99, 0]) + bytes(3) + bytes(8)
-    refused = small[:first] + body + zlib.crc32(body).to_bytes(4, "little") + small[first:]
-    with pytest.raises(UnsupportedVersionError, match="critical unit type 99"):
-        read_stream(refused)
-    out = bytearray(skipped[: len(skipped)])
-    rows = list(split_units(memoryview(out)))
-    end = next(unit for unit in rows if unit.header.type == UnitType.LAYER_END)
-    payload = (rows.index(end)).to_bytes(4, "little") + hashlib.sha256(out[: end.offset]).digest()
-    assert read_stream(bytes(out[: end.offset]) + pack_unit(UnitType.LAYER_END, payload)).frames == 2
+def raw_unit(kind: int, flags: int, payload: bytes = b"", segment: int = 0) -> bytes:
+    """A unit of any type, with a right checksum."""
+    body = bytes([kind, flags]) + segment.to_bytes(2, "little") + b"\0" + len(payload).to_bytes(8, "little") + payload
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def with_unit(small: bytes, unit: bytes, *, before: bool = False) -> bytes:
+    """The stream, without its INDEX, with a unit put after (or before) VIDEO and the LAYER_END made right."""
+    units = list(split_units(memoryview(small)))
+    place = HEADER_BYTES if before else units[0].end
+    end = next(number for number, unit in enumerate(units) if unit.header.type == UnitType.LAYER_END)
+    body = small[:place] + unit + small[place : units[end].offset]
+    payload = (end + 1).to_bytes(4, "little") + hashlib.sha256(body).digest()
+    return body + pack_unit(UnitType.LAYER_END, payload)
+
+
+@pytest.mark.parametrize("kind", [0, 8, 20, 31, 35, 99, 255])
+def test_unknown_units(small: bytes, kind: int) -> None:
+    """Ancillary ones are skipped, by our reader and by the specification's; critical ones are refused."""
+    data = with_unit(small, raw_unit(kind, 1, b"whatever", segment=9))
+    assert read_stream(data).frames == spec_decoder.parse(data).frames == 2
+    for flags, error in ((0, UnsupportedVersionError), (3, CorruptStreamError)):
+        with pytest.raises(error):
+            read_stream(with_unit(small, raw_unit(kind, flags)))
+
+
+def test_audio_is_skipped(small: bytes) -> None:
+    assert read_stream(with_unit(small, pack_unit(UnitType.AUDIO, b"packets"))).frames == 2
+    with pytest.raises(CorruptStreamError, match="AUDIO"):
+        read_stream(with_unit(small, pack_unit(UnitType.AUDIO, b"packets", segment=1)))
+
+
+def test_video_comes_first(small: bytes) -> None:
+    for unit in (raw_unit(99, 1), metadata(b"{}")):
+        with pytest.raises(CorruptStreamError, match="VIDEO was expected"):
+            read_stream(with_unit(small, unit, before=True))
+
+
+def metadata(raw: bytes, packed: bytes | None = None) -> bytes:
+    """A METADATA unit that holds ``raw``, as ``packed`` if given."""
+    size = len(raw).to_bytes(4, "little")
+    return pack_unit(UnitType.METADATA, b"\0" + size + raw if packed is None else b"\1" + size + packed)
+
+
+def test_metadata(small: bytes) -> None:
+    good = zstandard.compress(b'{"a": [1, "x"]}')
+    stream = read_stream(with_unit(small, metadata(b'{"a": [1, "x"]}', good)))
+    assert stream.metadata["a"] == [1, "x"]
+    for unit in (
+        metadata(b'{"a": NaN}'),
+        metadata(b"[1]"),
+        metadata(b"\xff"),
+        metadata(b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}"),
+        metadata(b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        metadata(b'{"a": [1, "x"]}', good + b"more"),
+        metadata(b'{"a": [1, "x"]}', good + good),
+        metadata(b'{"a": [1, "x"]}', good[:-1]),
+        metadata(b"{}", good),
+        metadata(b" " * 2**21, zstandard.compress(b" " * 2**21)),
+    ):
+        with pytest.raises(CorruptStreamError):
+            read_stream(with_unit(small, unit))
 
 
 def test_versions(small: bytes) -> None:
@@ -176,7 +222,7 @@ def test_absurd_sizes_take_no_memory(small: bytes) -> None:
                 read_stream(rebuilt(small, {number: bytes(payload)}))
         if unit.header.type == UnitType.SEGMENT:
             payload = bytearray(unit.payload)
-            payload[4:8] = (2**24).to_bytes(4, "little")
+            payload[4:8] = (2**22).to_bytes(4, "little")
             with pytest.raises(CorruptStreamError, match="durations do not fit"):
                 read_stream(rebuilt(small, {number: bytes(payload)}))
 

@@ -18,13 +18,14 @@ from networks import random_stream
 import nvcodec
 from nvcodec.bitstream import ops as o
 from nvcodec.bitstream.units import SegmentHead
+from nvcodec.bitstream.units import Video as VideoUnit
 from nvcodec.decoder import Video
 from nvcodec.errors import CorruptStreamError
 from nvcodec.exact.bounds import prove
 from nvcodec.exact.kernels import Convolution, exact_arithmetic, unfold_convolution
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.reader import read_stream
-from nvcodec.stream import ConvWeights, Layer, Segment
+from nvcodec.stream import ConvWeights, Layer, Segment, Stream
 from nvcodec.writer import write_stream
 
 CPU = torch.device("cpu")
@@ -249,3 +250,51 @@ def test_unfolding_in_strips_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     whole = unfold_convolution(x, weight, bias)
     monkeypatch.setattr("nvcodec.exact.kernels.UNFOLD_LIMIT", 1)
     assert torch.equal(unfold_convolution(x, weight, bias), whole)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        o.Slice(1, 0, 3),  # all channels
+        o.Crop(1, 0, 0, 3, 4),  # the whole picture
+        o.Crop(1, 1, 0, 2, 4),  # whole rows
+    ],
+)
+def test_what_others_read_is_not_overwritten(view: o.Op) -> None:
+    """A result that a later operation may share memory with must survive the table that reads it last."""
+    rng = np.random.default_rng(2)
+    height = 2 if view == o.Crop(1, 1, 0, 2, 4) else 3
+    ops: tuple[o.Op, ...] = (
+        o.Latent(2, 3, 4, -100, 100, 0),
+        o.Conv(0, 3, 1, 1, 1, 0, -200, 200),
+        view,
+        o.Table(1, o.Function.GELU, 5, 5, -20, 200),
+        o.Resample(3, height, 4),
+        o.Add(2, 4, 0, 255),
+    )
+    conv = ConvWeights(rng.integers(-50, 50, (3, 2, 1, 1), np.int32), np.zeros(3, np.int32), np.full(3, 40, np.int32))
+    tensors = o.infer(ops, {}, (height, 4))
+    latent = rng.integers(-100, 100, (1, 2, 3, 4)).astype(np.int16)
+    layer = Layer(ops, tensors, {1: conv}, {0: latent}, 1, np.zeros(1, np.uint32))
+    segment = Segment(SegmentHead(0, 1, 4, height, 0, 1), np.ones(1, np.int64), [layer])
+    stream = Stream(VideoUnit(0, 2, 2, 2, 0, 1, 1, 1, 25, 0), [segment])
+    expected = spec_decoder.decode(spec_decoder.parse(write_stream(stream)), 0)
+    picture = ExactNetwork(segment, 0, 0, CPU).decode([0])[0]
+    assert (picture.permute(1, 2, 0).numpy() == expected).all()
+
+
+def test_pictures_are_ordinary_tensors(tiny: nvcodec.Encoded) -> None:
+    picture = Video(read_stream(tiny.data), device="cpu")[0]
+    picture.add_(1)
+    assert not picture.is_inference()
+
+
+def test_frames_that_are_not_there(tiny: nvcodec.Encoded) -> None:
+    video = Video(read_stream(tiny.data), device="cpu")
+    for frame in (5, -6):
+        with pytest.raises(IndexError):
+            video[frame]
+    assert torch.equal(video[-1], video[4])
+    for frames in ([-1], [5], [0, 9]):
+        with pytest.raises(nvcodec.UsageError):
+            next(video.decode(frames))

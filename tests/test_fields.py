@@ -34,7 +34,7 @@ def test_record_bytes() -> None:
 
 
 def test_record_refuses_what_is_out_of_range() -> None:
-    with pytest.raises(CorruptStreamError, match="frames must be from 1 to 16777216, got 0"):
+    with pytest.raises(CorruptStreamError, match="frames must be from 1 to 4194304, got 0"):
         SegmentHead(0, 0, 16, 16, 0, 1)
 
 

@@ -82,3 +82,34 @@ def test_a_still_and_a_black_clip() -> None:
     for clip in (torch.zeros(3, 3, 16, 16, dtype=torch.uint8), moving_squares(1, 20, 31)):
         encoded = nvcodec.encode(clip, size="5k", steps=8, device="cpu")
         assert nvcodec.open(read_stream(encoded.data), device="cpu")[:].shape == clip.shape
+
+
+def test_the_callers_state_stays(tiny_clip: torch.Tensor) -> None:
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        nvcodec.encode(tiny_clip, size="6k", steps=2, device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"epochs": float("nan")}, nvcodec.UsageError),
+        ({"epochs": float("inf")}, nvcodec.UsageError),
+        ({"steps": 0}, nvcodec.UsageError),
+        ({"fps": -1}, nvcodec.UsageError),
+        ({"fps": float("inf")}, nvcodec.UsageError),
+        ({"size": -5}, nvcodec.UsageError),
+    ],
+)
+def test_bad_options(tiny_clip: torch.Tensor, options: dict, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        nvcodec.encode(tiny_clip, **{"size": "6k", "device": "cpu", **options})
+
+
+def test_bad_clips() -> None:
+    for shape in ((0, 3, 32, 32), (2, 3, 15, 32)):
+        with pytest.raises(nvcodec.InputError):
+            nvcodec.encode(torch.zeros(shape, dtype=torch.uint8), size="6k", device="cpu")
+    with pytest.raises(ValueError, match="uint8"):
+        nvcodec.encode(torch.zeros(2, 3, 32, 32), size="6k", device="cpu")

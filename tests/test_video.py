@@ -14,7 +14,7 @@ from conftest import moving_squares
 
 from nvcodec.errors import InputError, UsageError
 from nvcodec.video.reader import Selection, natural_key, read_clip
-from nvcodec.video.sinks import open_sink
+from nvcodec.video.sinks import atomic_file, open_sink
 from nvcodec.video.transform import crop_and_scale
 
 TICKS = [(7, 40), (47, 33), (80, 100), (180, 20), (200, 41)]
@@ -69,8 +69,41 @@ def test_outputs_are_not_overwritten(tmp_path: Path, pictures: np.ndarray) -> No
         save(tmp_path / name, pictures) if not name.endswith("/") else save(tmp_path / "frames", pictures)
         with pytest.raises(UsageError, match="-y overwrites"):
             open_sink(str(tmp_path / name), width=4, height=4, time_base=Fraction(1), fps=Fraction(1))
+    (tmp_path / "frames" / "holiday.png").write_bytes(b"mine")
     save(tmp_path / "frames", pictures[:2], overwrite=True)
-    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["00000.png", "00001.png"]
+    names = sorted(path.name for path in (tmp_path / "frames").iterdir())
+    assert names == ["00000.png", "00001.png", "holiday.png"]
+
+
+def test_links_and_pipes_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with atomic_file(tmp_path / "link") as path:
+        path.write_bytes(b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"x"
+    with atomic_file("/dev/null") as path:
+        path.write_bytes(b"x")
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.y4m"])
+def test_the_sample_aspect_is_kept(tmp_path: Path, pictures: np.ndarray, name: str) -> None:
+    assert read_clip(save(tmp_path / name, pictures, sample_aspect=Fraction(16, 9))).sample_aspect == Fraction(16, 9)
+
+
+def test_mp4_says_how_it_is_coded(tmp_path: Path, pictures: np.ndarray) -> None:
+    color = read_clip(save(tmp_path / "x.mp4", pictures)).color
+    assert (color.primaries, color.transfer, color.matrix, color.range) == (1, 1, 1, 1)
+
+
+def test_time_stamps_no_container_can_hold(tmp_path: Path, pictures: np.ndarray) -> None:
+    for base, pts in ((Fraction(1, 2**32 - 1), 0), (Fraction(1, 1000), 2**63)):
+        with (
+            pytest.raises((UsageError, InputError)),
+            open_sink(str(tmp_path / "x.mkv"), width=46, height=34, time_base=base, fps=Fraction(25)) as sink,
+        ):
+            sink.put(pictures[0], pts, 1)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["x.mkv", "x.rgb", "x.y4m", "frames"])

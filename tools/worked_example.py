@@ -27,7 +27,7 @@ from nvcodec.bitstream.units import (
     split_units,
 )
 from nvcodec.decoder import picture_bytes
-from nvcodec.entropy.coder import _effective, decode_chunk
+from nvcodec.entropy.coder import decode_chunk, effective
 from nvcodec.entropy.tables import unpack_table
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.stream import ConvWeights, Layer, Segment, Stream
@@ -143,7 +143,7 @@ def _chunk(cursor: Cursor, count: int, name: str) -> Iterator[tuple[int, str]]:
     table_end = cursor.position
     cursor.position = start
     values, _ = decode_chunk(cursor, count)
-    bounds = _effective(table).tolist()
+    bounds = effective(table.cumulative()).tolist()
     kind = type(table).__name__
     words = cursor.position - table_end
     yield table_end - start, f"{name}: {kind} from {table.first}, L = {bounds if len(bounds) < 6 else '...'}"

@@ -94,7 +94,10 @@ class Cursor:
         """A LEB128 integer of at most ``high``, in as few bytes as it needs."""
         value = 0
         for shift in range(0, 70, 7):
-            byte = self.integer("B")
+            if self.position == len(self.data):
+                raise CorruptStreamError(f"{self.what} ends inside an integer")
+            byte = self.data[self.position]
+            self.position += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 if byte == 0 and shift:

@@ -20,7 +20,7 @@ MAX_OPS = 1024
 MAX_TENSOR = 2**29  # elements of one tensor of one frame
 MAX_LIVE = 2**30  # elements alive at once for one frame
 MAX_MULTIPLICATIONS = 2**42  # a frame
-MAX_WEIGHTS = 2**28  # a network
+MAX_WEIGHTS = 2**25  # a network
 CONV_LIMIT = 4095  # |value| a convolution may be asked to yield
 NOISE_PEAK = 235  # the largest |entry| of the normal table
 

@@ -38,7 +38,7 @@ class UnitHeader(Record):
 
     NAME = "unit header"
     type: int = u8()
-    flags: int = u8(0, ANCILLARY)
+    flags: int = u8()
     segment: int = u16()
     layer: int = u8()
     length: int = u64()
@@ -57,10 +57,14 @@ class Unit:
     offset: int
 
     @property
+    def known(self) -> bool:
+        """Whether this version knows the type."""
+        return self.header.type in UnitType._value2member_map_
+
+    @property
     def name(self) -> str:
         """The type's name, or its number where it is unknown."""
-        known = self.header.type in UnitType._value2member_map_
-        return UnitType(self.header.type).name if known else f"UNIT_{self.header.type}"
+        return UnitType(self.header.type).name if self.known else f"UNIT_{self.header.type}"
 
     @property
     def bytes(self) -> int:
@@ -96,7 +100,7 @@ class SegmentHead(Record):
 
     NAME = "SEGMENT"
     first_frame: int = u32()
-    frames: int = u32(1, 2**24)
+    frames: int = u32(1, 2**22)
     width: int = u16(1)
     height: int = u16(1)
     first_pts: int = i64(-(2**62), 2**62)
@@ -180,10 +184,11 @@ def split_units(data: memoryview) -> Iterator[Unit]:
         if zlib.crc32(data[position : position + UNIT_HEADER_BYTES + header.length]) != stated:
             raise CorruptStreamError(f"the unit at byte {position} is damaged: its checksum does not match")
         unit = Unit(header, payload, position)
-        known = header.type in UnitType._value2member_map_
-        if not known and not header.flags & ANCILLARY:
+        if header.flags & ~ANCILLARY:
+            raise CorruptStreamError(f"{unit.name} at byte {position} has reserved flags set")
+        if not unit.known and not header.flags & ANCILLARY:
             raise UnsupportedVersionError(f"critical unit type {header.type} is not known to this version")
-        if known and bool(header.flags & ANCILLARY) != (header.type >= UnitType.INDEX):
+        if unit.known and bool(header.flags & ANCILLARY) != (header.type >= UnitType.INDEX):
             raise CorruptStreamError(f"{unit.name} at byte {position} has the wrong ancillary flag")
         yield unit
         position = unit.end

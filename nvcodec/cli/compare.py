@@ -46,6 +46,8 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
+    if len({(segment.head.width, segment.head.height) for segment in stream.segments}) > 1:
+        raise UsageError("the frames of this file differ in size; they cannot be compared with one source")
     clip = read_clip(source, Selection(crop, scale, start, frames))
     video = Video(stream, device=device)
     if (len(clip.frames), clip.width, clip.height) != (len(video), video.width, video.height):

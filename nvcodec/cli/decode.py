@@ -82,7 +82,7 @@ def command(
             width=video.width,
             height=video.height,
             time_base=stream.time_base,
-            fps=Fraction(stream.fps).limit_denominator(1001),
+            fps=Fraction(stream.fps).limit_denominator(1001) or Fraction(1, 1001),
             sample_aspect=Fraction(stream.video.sample_aspect_num, stream.video.sample_aspect_den),
             first=start,
             overwrite=overwrite,

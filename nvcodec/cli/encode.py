@@ -26,7 +26,7 @@ from nvcodec.errors import UsageError
 @click.option("--size", required=True, help="Parameters to store, such as 300k or 3M; all that is stored counts.")
 @selection_options
 @click.option("--fps", type=RateType(), help="Frame rate of images, or in place of the video's time stamps.")
-@click.option("--epochs", type=float, help="How often each frame is seen.  [default: 32]")
+@click.option("--epochs", type=float, help="How often each frame is seen; 32 if not given, more for short clips.")
 @click.option("--steps", type=click.IntRange(1), help="Updates, one frame each, in place of --epochs.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @device_options

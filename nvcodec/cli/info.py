@@ -25,10 +25,9 @@ def command(file: str, as_json: bool) -> None:
 
 def _report(file: str, stream: Stream) -> list[str]:
     head = stream.segments[0].head
-    seconds = float(sum(duration for _, duration in stream.ticks) * stream.time_base)
     lines = [
         f"{file}: SDMN {stream.version[0]}.{stream.version[1]}, {head.width}x{head.height}, {stream.frames} frames, "
-        f"{stream.fps:.3f} frames/s, {seconds:.3f} s",
+        f"{stream.fps:.3f} frames/s, {float(stream.seconds):.3f} s",
         f"{stream.file_bytes} bytes, {bits_per_pixel(stream):.4f} bits a pixel, {stream.parameters} parameters, "
         f"{len(stream.segments)} segment(s), {stream.layers} layer(s)",
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 
@@ -45,7 +46,8 @@ def run(arguments: list[str] | None = None) -> int:
         # Not group.main(), which ends the process by itself for some errors.
         with group.make_context("nvcodec", sys.argv[1:] if arguments is None else list(arguments)) as context:
             group.invoke(context)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return 0
     except click.exceptions.Exit as end:
         return end.exit_code
@@ -55,6 +57,9 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail("interrupted", INTERRUPTED)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return 2
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "nvcodec"
         return _fail(f"{error.format_message()} (see '{where} --help')", 2)
@@ -62,6 +67,8 @@ def run(arguments: list[str] | None = None) -> int:
         # The reader of our output has gone; that is its right. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _fail(f"cannot read or write: {error.strerror or error}", 3)
     except MemoryError:
         return _fail("too little memory", 3)
     except Exception as error:  # the last resort: a traceback helps nobody at a terminal
@@ -79,4 +86,6 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Entry point of the ``nvcodec`` command."""
+    # Asked to end, it ends as with Ctrl-C, so that temporary files go away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run())

@@ -35,9 +35,9 @@ class RateType(click.ParamType):  # type: ignore[type-arg]
             rate = Fraction(value)
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
-        if not 0 < rate <= 1000:
+        if not 0 < rate <= 1000 or max(rate.numerator, rate.denominator) >= 2**31:
             self.fail(f"{value!r} is not a frame rate such as 25 or 30000/1001", param, ctx)
-        return rate.limit_denominator(1001)
+        return rate
 
 
 def selection_options(function: F) -> F:

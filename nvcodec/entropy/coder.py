@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nvcodec.bitstream.fields import Cursor, varint
-from nvcodec.entropy.tables import TOTAL_BITS, Constant, Table, choose_table, unpack_table
+from nvcodec.entropy.tables import TOTAL_BITS, Constant, choose_table, unpack_table
 from nvcodec.errors import CorruptStreamError
 
 
@@ -42,7 +42,7 @@ def encode_chunk(values: npt.NDArray[np.integer]) -> bytes:
     if not isinstance(table, Constant):
         coder = constriction.stream.queue.RangeEncoder()
         symbols = np.ascontiguousarray(values.ravel() - table.first, np.int32)
-        coder.encode(symbols, _model(table))
+        coder.encode(symbols, _model(table.cumulative()))
         words = coder.get_compressed().astype("<u4").tobytes()
     return table.pack() + varint(len(words) // 4) + words
 
@@ -68,26 +68,26 @@ def decode_chunk(cursor: Cursor, count: int) -> tuple[npt.NDArray[np.int32], Chu
         return np.full(count, table.first, np.int32), ChunkSize(count, table_bytes, length_bytes, 0, 0.0)
     data = np.frombuffer(cursor.take(4 * words), "<u4").astype(np.uint32)
     coder = constriction.stream.queue.RangeDecoder(data)
+    cumulative = table.cumulative()
     try:
-        symbols = coder.decode(_model(table), count)
+        symbols = coder.decode(_model(cumulative), count)
     except AssertionError:
         raise CorruptStreamError(f"{cursor.what}: the range coder's data are not valid") from None
     if not coder.maybe_exhausted():
         raise CorruptStreamError(f"{cursor.what}: the range coder's data go on after the last value")
     counts = np.bincount(symbols, minlength=table.size)
-    probability = np.diff(_effective(table)) / (1 << 24)
+    probability = np.diff(effective(cumulative)) / (1 << 24)
     information = float(-(counts * np.log2(probability)).sum())
     size = ChunkSize(count, table_bytes, length_bytes, 4 * words, information)
     return (symbols + table.first).astype(np.int32, copy=False), size
 
 
-def _effective(table: Table) -> npt.NDArray[np.int64]:
-    """The 24-bit cumulative table that constriction makes of ours (specification, section 5.3)."""
-    n = table.size
-    return np.arange(n + 1) + (table.cumulative() * ((1 << 24) - n) >> TOTAL_BITS)
+def effective(cumulative: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The 24-bit cumulative table that constriction makes of a table's counts (specification, section 5.3)."""
+    n = len(cumulative) - 1
+    return np.arange(n + 1) + (cumulative * ((1 << 24) - n) >> TOTAL_BITS)
 
 
-def _model(table: Table) -> constriction.stream.model.Categorical:
-    counts = np.diff(table.cumulative())
+def _model(cumulative: npt.NDArray[np.int64]) -> constriction.stream.model.Categorical:
     # Counts over a power of two are exact in float64, so no rounding can differ between machines.
-    return constriction.stream.model.Categorical(counts / (1 << TOTAL_BITS), perfect=False)
+    return constriction.stream.model.Categorical(np.diff(cumulative) / (1 << TOTAL_BITS), perfect=False)

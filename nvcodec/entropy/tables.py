@@ -70,11 +70,13 @@ class Laplace(Table):
 
     def _weights(self) -> Ints:
         reach = max(self.peak, self.size - 1 - self.peak)
-        side = np.empty(reach + 1, np.int64)
+        side = np.zeros(reach + 1, np.int64)
         value = _LAPLACE_ONE
         for distance in range(reach + 1):
             side[distance] = value
             value = value * self.ratio >> 16
+            if not value:
+                break
         return side[np.abs(np.arange(self.size) - self.peak)]
 
     def _parameters(self) -> bytes:

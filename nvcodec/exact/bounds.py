@@ -31,10 +31,10 @@ def reach(weights: npt.NDArray[np.integer], bias: Ints, source: Tensor) -> Ints:
     A term w * a lies between two numbers that the range of ``a`` (and zero) gives. The sum of the upper ends bounds
     every partial sum from above, whatever the order of summation, and likewise below.
     """
-    # int64 cannot overflow: 127 * 2^15 * (the 2^28 weights a network may have) < 2^50.
-    flat = weights.reshape(len(weights), -1).astype(np.int64)
-    positive = np.maximum(flat, 0).sum(1)
-    negative = np.maximum(-flat, 0).sum(1)
+    # int64 cannot overflow: 127 * 2^15 * (the 2^25 weights a network may have) < 2^47.
+    flat = weights.reshape(len(weights), -1)
+    positive = np.maximum(flat, 0).sum(1, dtype=np.int64)
+    negative = positive - flat.sum(1, dtype=np.int64)
     high, low = max(source.high, 0), max(-source.low, 0)
     above = positive * high + negative * low + np.maximum(bias, 0)
     below = negative * high + positive * low + np.maximum(-bias, 0)

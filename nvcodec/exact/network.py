@@ -59,7 +59,6 @@ class ExactNetwork:
         self.levels = segment.layers[:layers]
         kept = self._kept()
         self.last_uses = [last_uses(layer.ops, kept[level]) for level, layer in enumerate(self.levels)]
-        self.results: list[dict[int, torch.Tensor]] = []
         with exact_arithmetic(device):
             self.steps = [
                 [self._prepare(layer, level, place) for place in range(len(layer.ops))]
@@ -69,7 +68,8 @@ class ExactNetwork:
     def decode(self, frames: Sequence[int]) -> torch.Tensor:
         """The pictures of ``frames`` (numbers in the segment), uint8 [frames, 3, height, width] on the device."""
         with exact_arithmetic(self.device):
-            return self._decode(frames).to(torch.uint8)
+            pictures = self._decode(frames)
+        return pictures.to(torch.uint8)  # outside, so that the caller gets an ordinary tensor
 
     def _kept(self) -> list[frozenset[int]]:
         """For each layer, the operations that higher ones read."""
@@ -104,7 +104,9 @@ class ExactNetwork:
             return self._conv(op, layer.convs[place], sources[0])
         if isinstance(op, Table):
             # A convolution's result that nothing else reads may be overwritten; memory traffic is what this costs.
-            alone = isinstance(layer.ops[op.input], Conv) and self.last_uses[level][op.input] == place
+            readers = sum(op.input in other.inputs for other in layer.ops)
+            unread = self.last_uses[level][op.input] == place and readers == 1
+            alone = unread and isinstance(layer.ops[op.input], Conv)
             return self._table(op, sources[0], alone)
         if isinstance(op, Latent):
             latents = layer.latents[place]

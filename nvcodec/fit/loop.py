@@ -85,9 +85,11 @@ def fit(
     Returns:
         The decoder with its quantisation steps set (unless ``options.quantised`` is 0) and the float embeddings.
     """
-    torch.manual_seed(options.seed)
-    encoder = Encoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decoder = Decoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
+        torch.manual_seed(options.seed)
+        encoder, decoder = Encoder(shape), Decoder(shape)
+    encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = nn.ModuleList([encoder, decoder])
     kernels = [p for p in network.parameters() if p.ndim == 4 and p.size(1) > 1]
     others = [p for p in network.parameters() if not (p.ndim == 4 and p.size(1) > 1)]
@@ -109,7 +111,8 @@ def fit(
         chosen, queue = queue[: options.batch], queue[options.batch :]
         target = as_float(frames[chosen])
         factor = schedule(step / options.steps, options.warmup)
-        loss = F.mse_loss(decoder(encoder(target)), target)
+        with torch.enable_grad():
+            loss = F.mse_loss(decoder(encoder(target)), target)
         network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for optimiser, rate in optimisers:

@@ -120,7 +120,9 @@ def solve(size: int, width: int, height: int, frames: int) -> NetworkShape:
     """
     if (width, height, size) in PRESETS:
         embedding, stem, channels, strides = PRESETS[width, height, size]
-        return NetworkShape(width, height, embedding, stem, channels, strides, KERNELS)
+        preset = NetworkShape(width, height, embedding, stem, channels, strides, KERNELS)
+        if preset.parameters(frames) <= size:  # the embeddings of a long clip may not fit
+            return preset
     strides = choose_strides(width, height)
     total = math.prod(strides)
     cells = -(-height // total) * -(-width // total)

@@ -110,6 +110,8 @@ def _convolve(conv: Conv, group: int, unit: float, shift: int, source: Tensor, h
     # A weight step times the input's unit is m * 2^-e by construction, so the nearest index is exact.
     scale = conv.step.double().flatten().cpu().numpy() * unit
     while (steps := _indices(scale * 2.0**shift)).min() < 0:
+        if head:  # its unit is the picture's
+            return None
         shift -= 1
     t_units = 2.0 ** SECOND_SHIFTS[steps] / MULTIPLIERS[steps]  # of t in a unit of the result
     bias_in_t = bias * 2.0**shift * t_units

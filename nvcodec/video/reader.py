@@ -80,7 +80,8 @@ def read_clip(source: str | os.PathLike[str], selection: Selection = Selection()
             # One frame more than asked for has been read: its time says how long the last one lasts.
             seen.append(label)
             break
-        shape = (rgb.shape[1], rgb.shape[0])
+        if not pictures:
+            shape = (rgb.shape[1], rgb.shape[0])
         upright = torch.from_numpy(rgb.transpose(2, 0, 1).copy())
         picture = crop_and_scale(upright, selection.crop, selection.scale).contiguous()
         if pictures and picture.shape != pictures[0].shape:
@@ -96,7 +97,7 @@ def read_clip(source: str | os.PathLike[str], selection: Selection = Selection()
         raise InputError(f"{source}: {_size(pictures[0])} is too small; both sides must be at least {LEAST_SIDE}")
     first = seen[0]
     if fps is not None or reader.time_base is None:
-        ticks, time_base = steady(len(pictures), fps or DEFAULT_FPS)
+        ticks, time_base = steady(len(pictures), DEFAULT_FPS if fps is None else fps)
     else:
         ticks, time_base = _ticks(seen, len(pictures), reader.typical_duration), reader.time_base
     aspect = first.sample_aspect * _stretch(shape, selection)
@@ -171,7 +172,7 @@ class _VideoFile:
         announced = self.stream.frames
         if bad or good < announced:
             print(
-                f"nvcodec: {self.path} is damaged: {good} frames decode"
+                f"nvcodec: {self.path}: {good} frames decode"
                 + (f" of the {announced} it announces" if announced else f", {bad} packets do not"),
                 file=sys.stderr,
             )

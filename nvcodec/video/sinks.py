@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import av
 import numpy as np
@@ -41,26 +42,40 @@ class Sink(Protocol):
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its name when the block ends well and vanishes when it does not.
 
+    A link is followed; what is no regular file, a pipe or a device, is written to directly.
+
     Raises:
         InputError: the folder cannot be written to.
     """
-    target = Path(path)
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        yield target
+        return
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from None
-    os.close(handle)
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-    except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror}") from None
+        try:
+            temporary.chmod(0o666 & ~_UMASK)
+            temporary.replace(target)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's umask, which can be read only by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()  # once, on import: threads that create files meanwhile must not see it changed
 
 
 class _Base:
@@ -157,7 +172,6 @@ class PngSink(_Base):
             raise InputError(f"cannot write {path}: {error.strerror}") from None
         self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.stack.push(self._finish)
-        self.encoder: av.VideoCodecContext | None = None
 
     def put(self, picture: Picture, pts: int, duration: int) -> None:
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
@@ -166,7 +180,10 @@ class PngSink(_Base):
         encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"
         encoder.time_base = Fraction(1)
         data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
-        (self.folder / f"{self.next:05d}.png").write_bytes(data)
+        try:
+            (self.folder / f"{self.next:05d}.png").write_bytes(data)
+        except OSError as error:
+            raise InputError(f"cannot write {self.target}: {error.strerror}") from None
         self.next += 1
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -174,9 +191,10 @@ class PngSink(_Base):
             return
         try:
             self.target.mkdir(exist_ok=True)
-            if self.overwrite:  # frames of an earlier run must not stay among the new ones
-                for old in self.target.glob("*.png"):
-                    old.unlink()
+            if self.overwrite:  # frames of an earlier run must not stay among the new ones; nothing else is touched
+                for old in self.target.iterdir():
+                    if re.fullmatch(r"\d{5,}\.png", old.name) and old.is_file():
+                        old.unlink()
             for file in self.folder.iterdir():
                 file.replace(self.target / file.name)
         except OSError as error:
@@ -186,41 +204,68 @@ class PngSink(_Base):
 class VideoSink(_Base):
     """A video file through PyAV with the original time stamps.
 
-    ``.mkv`` holds FFV1 in RGB, which is exact (Matroska rounds time stamps to milliseconds); ``.mp4`` holds H.264 in
-    YUV 4:2:0, which is not.
+    ``.mkv`` holds FFV1 in RGB, which is exact; Matroska counts milliseconds from 0, so time stamps are rounded to them
+    and negative ones shifted; PyAV cannot give it the sample aspect. ``.mp4`` holds H.264 in BT.709 YUV 4:2:0, which
+    is not exact.
     """
 
-    def __init__(self, path: str, width: int, height: int, time_base: Fraction, fps: Fraction) -> None:
+    def __init__(
+        self, path: str, width: int, height: int, time_base: Fraction, fps: Fraction, sample_aspect: Fraction
+    ) -> None:
         super().__init__()
-        exact = path.lower().endswith(".mkv")
-        if not exact and (width % 2 or height % 2):
+        self.path = path
+        self.exact = path.lower().endswith(".mkv")
+        if not self.exact and (width % 2 or height % 2):
             raise UsageError(f".mp4 needs even sides and the video is {width}x{height}; write .mkv instead")
         temporary = self.stack.enter_context(atomic_file(path))
-        try:
-            self.container = av.open(str(temporary), "w", format="matroska" if exact else "mp4")
-            self.stack.callback(self.container.close)
-            self.stream = self.container.add_stream("ffv1" if exact else "libx264", rate=fps or Fraction(25))
-        except (av.FFmpegError, ValueError) as error:
-            raise InputError(f"cannot write {path}: {error}") from None
-        self.stream.width, self.stream.height = width, height
-        self.stream.pix_fmt = "bgr0" if exact else "yuv420p"
-        self.stream.time_base = self.stream.codec_context.time_base = time_base
         self.time_base = time_base
-        if not exact:
-            self.stream.options = {"crf": "12"}
+        with self.errors():
+            self.container = av.open(str(temporary), "w", format="matroska" if self.exact else "mp4")
+            self.stack.callback(self.container.close)
+            self.stream = self.container.add_stream("ffv1" if self.exact else "libx264", rate=fps or Fraction(25))
+            self.stream.width, self.stream.height = width, height
+            self.stream.pix_fmt = "bgr0" if self.exact else "yuv420p"
+            self.stream.time_base = self.stream.codec_context.time_base = time_base
+            context: Any = self.stream.codec_context
+            context.sample_aspect_ratio = sample_aspect
+            if not self.exact:
+                self.stream.options = {"crf": "12"}
+                context.colorspace, context.color_range = _BT709, _LIMITED
+                context.color_primaries = context.color_trc = _BT709
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """What a container cannot hold becomes a sentence."""
+        try:
+            yield
+        except OverflowError:
+            raise UsageError(
+                f"{self.path}: the format cannot hold these time stamps; write a folder/ or .rgb"
+            ) from None
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise InputError(f"cannot write {self.path}: {error}") from None
 
     def put(self, picture: Picture, pts: int, duration: int) -> None:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame = frame.reformat(format=self.stream.pix_fmt)
-        frame.pts, frame.duration, frame.time_base = pts, duration, self.time_base
-        self.container.mux(self.stream.encode(frame))
+        with self.errors():
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            if self.exact:
+                frame = frame.reformat(format="bgr0")
+            else:
+                frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED)
+                frame.colorspace, frame.color_range = _BT709, _LIMITED
+            frame.pts, frame.duration, frame.time_base = pts, duration, self.time_base
+            self.container.mux(self.stream.encode(frame))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self.container.mux(self.stream.encode(None))
+            with self.errors():
+                self.container.mux(self.stream.encode(None))
         super().__exit__(kind, error, trace)
+
+
+_BT709, _LIMITED = 1, 1  # FFmpeg's numbers, which are those of ITU-T H.273
 
 
 def open_sink(
@@ -262,5 +307,5 @@ def open_sink(
     if suffix == ".y4m":
         return Y4mSink(path, width, height, fps, sample_aspect)
     if suffix in (".mkv", ".mp4"):
-        return VideoSink(path, width, height, time_base, fps)
+        return VideoSink(path, width, height, time_base, fps, sample_aspect)
     raise UsageError(f"{path}: the ending {suffix} is not known; use a folder/, .rgb, .y4m, .mkv, .mp4 or -")
