@@ -101,13 +101,9 @@ class ExactNetwork:
         op = layer.ops[place]
         sources = [layer.tensors[source] for source in op.inputs]
         if isinstance(op, Conv):
-            return self._conv(op, layer.convs[place], sources[0])
+            return self._conv(op, layer.convs[place], sources[0], self._feeds_table(layer, level, place))
         if isinstance(op, Table):
-            # A convolution's result that nothing else reads may be overwritten; memory traffic is what this costs.
-            readers = sum(op.input in other.inputs for other in layer.ops)
-            unread = self.last_uses[level][op.input] == place and readers == 1
-            alone = unread and isinstance(layer.ops[op.input], Conv)
-            return self._table(op, sources[0], alone)
+            return self._table(op, sources[0], self._feeds_table(layer, level, op.input))
         if isinstance(op, Latent):
             latents = layer.latents[place]
 
@@ -128,7 +124,23 @@ class ExactNetwork:
         tensor = torch.from_numpy(values.astype(np.float32)).to(self.device)
         return tensor.contiguous(memory_format=torch.channels_last)
 
-    def _conv(self, op: Conv, conv: ConvWeights, source: Tensor) -> Step:
+    def _feeds_table(self, layer: Layer, level: int, place: int) -> bool:
+        """Whether operation ``place`` is a convolution of at most 12 bits that one table reads, and nothing else.
+
+        Then it yields the table's indices, and the table overwrites them: passes over memory are what decoding costs
+        beside the convolutions.
+        """
+        op = layer.ops[place]
+        readers = [other for other, reader in enumerate(layer.ops) if place in reader.inputs]
+        return (
+            isinstance(op, Conv)
+            and _fits_12_bits(op)
+            and len(readers) == 1
+            and isinstance(layer.ops[readers[0]], Table)
+            and self.last_uses[level][place] == readers[0]
+        )
+
+    def _conv(self, op: Conv, conv: ConvWeights, source: Tensor, indices: bool) -> Step:
         shifts = conv.first_shifts(op)
         # Dividing weights and bias by 2^s1 beforehand is exact, and makes the first shift part of the convolution.
         unit = 2.0**-shifts
@@ -139,29 +151,41 @@ class ExactNetwork:
         steps = conv.channel_steps(op)
         factors = MULTIPLIERS[steps] * 2.0 ** -SECOND_SHIFTS[steps]
         second = torch.from_numpy(factors.astype(np.float32)).to(self.device).view(1, -1, 1, 1)
-        half = torch.full((), 0.5, dtype=torch.float32, device=self.device)
-        saturates = bool((reach(conv.weights, bias, source) * unit > T_LIMIT).any())
+        # A t beyond its limit gives a result beyond 12 bits, with or without the limit (128 * 65535 / 2^12 rounds to
+        # 2048), so the result's own clamp is enough where there is one to 12 bits.
+        saturates = not _fits_12_bits(op) and bool((reach(conv.weights, bias, source) * unit > T_LIMIT).any())
+        # Indices count from op.low. Below 2^12 the sum is exact in units of 2^-12; above, rounding cannot bring it
+        # back.
+        origin = op.low if indices else 0
+        low, high = op.low - origin, op.high - origin
+        half = torch.full((), 0.5 - origin, dtype=torch.float32, device=self.device)
 
         def step(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
             t = convolve(inputs[0]).floor_()
             if saturates:
                 t.clamp_(-T_LIMIT, T_LIMIT)
-            return torch.addcmul(half, t, second, out=t).floor_().clamp_(op.low, op.high)
+            torch.addcmul(half, t, second, out=t)
+            # Indices, which are not negative, are rounded down when they become integers.
+            return t.clamp_(low, high) if indices else t.floor_().clamp_(low, high)
 
         return step
 
-    def _table(self, op: Table, source: Tensor, overwrite: bool) -> Step:
+    def _table(self, op: Table, source: Tensor, indices: bool) -> Step:
         entries = function_table(op.function, op.in_shift, op.out_shift, (source.low, source.high), (op.low, op.high))
         table = torch.from_numpy(entries.astype(np.float32)).to(self.device)
         low = source.low
 
         def step(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
-            x = inputs[0].permute(0, 2, 3, 1)
-            out = x if overwrite and x.is_contiguous() else x.new_empty(x.shape)
-            index = torch.sub(x, low, out=out).to(torch.int32).view(-1)
-            return torch.index_select(table, 0, index, out=out.view(-1)).view(x.shape).permute(0, 3, 1, 2)
+            x = _last(inputs[0] if indices else inputs[0] - low).permute(0, 2, 3, 1)
+            flat = x.reshape(-1)
+            torch.index_select(table, 0, flat.to(torch.int32), out=flat)
+            return flat.view(x.shape).permute(0, 3, 1, 2)
 
         return step
+
+
+def _fits_12_bits(op: Conv) -> bool:
+    return op.low >= -2048 and op.high <= 2047
 
 
 def _plain(op: Op) -> Step:

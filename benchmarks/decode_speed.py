@@ -1,0 +1,85 @@
+"""The integer decoder's time beside the float network's forward pass, for networks of several sizes.
+
+    python benchmarks/decode_speed.py benchmarks/decode_speed.json [--device cpu]
+
+Networks are not fitted: speed does not depend on what the weights are. Both run one frame at a time in `channels_last`;
+passes alternate, medians count.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from machine import provenance
+
+from nvcodec.bitstream.units import SegmentHead
+from nvcodec.exact.network import ExactNetwork
+from nvcodec.model.decoder import Decoder
+from nvcodec.model.shape import solve
+from nvcodec.quantize.export import export
+from nvcodec.quantize.prepare import prepare
+from nvcodec.stream import Segment
+
+CASES = [(300_000, 320, 160), (300_000, 432, 240), (300_000, 416, 240), (300_000, 854, 480), (750_000, 1280, 640)]
+FRAMES, ROUNDS = 4, 12
+
+
+def measure(size: int, width: int, height: int, device: torch.device) -> dict[str, Any]:
+    """Milliseconds a frame of both, and their ratio."""
+    torch.manual_seed(0)
+    shape = solve(size, width, height, 100)
+    decoder = Decoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    inputs = torch.randn(FRAMES, shape.embedding, *shape.grid, device=device)
+    inputs = inputs.contiguous(memory_format=torch.channels_last)
+    prepare(decoder, inputs)
+    layer = export(decoder, inputs)
+    decoder.embedding_step = None
+    for conv in decoder.convs:
+        conv.step = None
+    head = SegmentHead(0, FRAMES, width, height, 0, 1)
+    network = ExactNetwork(Segment(head, np.ones(FRAMES, np.int64), [layer]), 0, 0, device)
+
+    def pass_of(function: Any) -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        for frame in range(FRAMES):
+            function(frame)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return 1e3 * (time.perf_counter() - start) / FRAMES
+
+    def in_float(frame: int) -> None:
+        with torch.inference_mode():
+            decoder(inputs[frame : frame + 1])
+
+    times = [(pass_of(in_float), pass_of(lambda frame: network.decode([frame]))) for _ in range(ROUNDS + 2)][2:]
+    floats, exacts = (sorted(column) for column in zip(*times, strict=True))
+    return {
+        "network": f"{size / 1e6:g}M, {width}x{height}",
+        "float_ms": {"median": statistics.median(floats), "least": floats[0], "most": floats[-1]},
+        "exact_ms": {"median": statistics.median(exacts), "least": exacts[0], "most": exacts[-1]},
+        "ratio": statistics.median(exacts) / statistics.median(floats),
+    }
+
+
+@click.command()
+@click.argument("output", type=Path)
+@click.option("--device", default="cpu")
+def main(output: Path, device: str) -> None:
+    """Measure every case and write OUTPUT."""
+    results = [measure(*case, torch.device(device)) for case in CASES]
+    output.write_text(json.dumps({"results": results, "provenance": provenance()}, indent=1) + "\n")
+    for row in results:
+        click.echo(f"{row['network']}: {row['ratio']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
