@@ -36,7 +36,8 @@ def table() -> str:
         "defaults, except where the name says otherwise. *Integers cost* is the same network in float less the file. "
         f"A float network fitted as long, without any quantisation, is ahead by {', '.join(costs)} "
         "(`benchmarks/integers_cost.json`). Decoding a frame in integers takes "
-        f"{min(ratios):.2f} to {max(ratios):.2f} times the float network's forward pass (`benchmarks/decode_speed.json`).",
+        f"{min(ratios):.2f} to {max(ratios):.2f} times the float network's forward pass "
+        "(`benchmarks/decode_speed.json`).",
         "",
         "GPU figures are not yet measured; `benchmarks/gpu.py` is the script for them.",
     ]
