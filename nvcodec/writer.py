@@ -93,12 +93,13 @@ def _weights_payload(layer: Layer) -> bytes:
 
 
 def _latents_payload(place: int, first: int, values: npt.NDArray[np.int16]) -> bytes:
-    options = []
-    for predictor in (0, 1):
-        head = LatentsHead(place, first, len(values), predictor).pack()
-        rest = values[1:].astype(np.int32) - (values[:-1] if predictor else 0)
-        options.append(head + encode_chunk(values[0]) + (encode_chunk(rest) if len(rest) else b""))
-    return min(options, key=len)
+    start = encode_chunk(values[0])
+    if len(values) == 1:
+        return LatentsHead(place, first, 1, 0).pack() + start
+    plain = values[1:].astype(np.int32)
+    rest = [encode_chunk(plain), encode_chunk(plain - values[:-1])]
+    predictor = min((0, 1), key=lambda option: len(rest[option]))
+    return LatentsHead(place, first, len(values), predictor).pack() + start + rest[predictor]
 
 
 def _index_payload(placed: list[tuple[int, int, int, int]]) -> bytes:
