@@ -151,3 +151,12 @@ class Convolution:
         middle = (self.low + self.high) / 2
         spread = (wide * 2 - 1) * (self.high - self.low)
         return (spread + middle).round_().clamp_(self.low, self.high).contiguous(memory_format=torch.channels_last)
+
+
+def resample(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Nearest neighbour (specification, section 6.6) of [batch, channels, h, w]."""
+    rows, columns = (
+        ((2 * torch.arange(new, device=x.device) + 1) * old).div(2 * new, rounding_mode="floor")
+        for old, new in ((x.shape[2], height), (x.shape[3], width))
+    )
+    return x.index_select(2, rows).index_select(3, columns)

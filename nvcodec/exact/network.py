@@ -32,7 +32,7 @@ from nvcodec.bitstream.ops import (
 )
 from nvcodec.exact.bounds import reach, rounded_bias
 from nvcodec.exact.functions import function_table
-from nvcodec.exact.kernels import Convolution, exact_arithmetic
+from nvcodec.exact.kernels import Convolution, exact_arithmetic, resample
 from nvcodec.exact.noise import noise
 from nvcodec.exact.steps import MULTIPLIERS, SECOND_SHIFTS, T_LIMIT
 from nvcodec.stream import ConvWeights, Layer, Segment
@@ -205,17 +205,9 @@ def _plain(op: Op) -> Step:
     if isinstance(op, Crop):
         return lambda inputs, frames: _last(inputs[0][:, :, op.top : op.top + op.height, op.left : op.left + op.width])
     if isinstance(op, Resample):
-        return lambda inputs, frames: _resample(inputs[0], op.height, op.width)
+        return lambda inputs, frames: _last(resample(inputs[0], op.height, op.width))
     assert isinstance(op, Below), op  # taken from the layer below, nothing to compute
     return lambda inputs, frames: inputs[0]
-
-
-def _resample(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    rows, columns = (
-        ((2 * torch.arange(new, device=x.device) + 1) * old).div(2 * new, rounding_mode="floor")
-        for old, new in ((x.shape[2], height), (x.shape[3], width))
-    )
-    return _last(x.index_select(2, rows).index_select(3, columns))
 
 
 def _last(x: torch.Tensor) -> torch.Tensor:
