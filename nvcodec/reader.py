@@ -17,7 +17,7 @@ import numpy.typing as npt
 import zstandard
 
 from nvcodec.bitstream.fields import Cursor
-from nvcodec.bitstream.ops import Conv, Latent, LatentKind, Op, Tensor, infer, unpack_ops, weight_shape
+from nvcodec.bitstream.ops import Conv, Latent, LatentKind, Op, Tensor, beside_trunk, infer, unpack_ops, weight_shape
 from nvcodec.bitstream.units import (
     CRC_BYTES,
     HASH_BYTES,
@@ -244,6 +244,7 @@ class _Reader:
     def weights(self, unit: Unit, ops: tuple[Op, ...], tensors: tuple[Tensor, ...]) -> dict[int, ConvWeights]:
         cursor = self.cursor(unit)
         convs = {}
+        skip = beside_trunk(ops)
         for place, op in enumerate(ops):
             if not isinstance(op, Conv):
                 continue
@@ -252,11 +253,11 @@ class _Reader:
             self.weights_left -= count
             if self.weights_left < 0:
                 raise CorruptStreamError(f"the stream has more than {MAX_NETWORK_WEIGHTS} weights")
-            name = f"conv {place}"
+            name, kind = (f"skip conv {place}", "skip_weights") if place in skip else (f"conv {place}", "weights")
             steps = self.chunk(cursor, op.steps, 0, MAX_STEP, f"{name} steps", "side_info")
-            biases = self.chunk(cursor, op.channels, -BIAS_PEAK, BIAS_PEAK, f"{name} biases", "weights")
+            biases = self.chunk(cursor, op.channels, -BIAS_PEAK, BIAS_PEAK, f"{name} biases", kind)
             label = f"{name} weights {'x'.join(map(str, shape))}"
-            weights = self.chunk(cursor, count, -WEIGHT_PEAK, WEIGHT_PEAK, label, "weights").reshape(shape)
+            weights = self.chunk(cursor, count, -WEIGHT_PEAK, WEIGHT_PEAK, label, kind).reshape(shape)
             conv = ConvWeights(weights, biases, steps)
             bias, shifts = conv.accumulator_bias(op), conv.first_shifts(op)
             prove(weights, bias, shifts, tensors[op.input], f"operation {place} (CONV)")

@@ -82,7 +82,7 @@ class Entry:
     """Some bytes of a file and what they are for.
 
     Attributes:
-        kind: ``weights``, ``embeddings``, ``skip_features``, ``side_info`` or ``overhead``.
+        kind: one of ``accounting.KINDS``; ``skip_weights`` are those that no embedding flows through.
         label: what exactly, for people.
         bytes: how many.
         values: integers that these bytes code, 0 where they code none.

@@ -434,6 +434,16 @@ _RULES: dict[type[Op], Callable[[Op, list[Tensor], Mapping[int, Sequence[Tensor]
 }
 
 
+def beside_trunk(ops: Sequence[Op]) -> frozenset[int]:
+    """The operations of a skip connection: those that neither an embedding nor a lower layer flows into."""
+    trunk: set[int] = set()
+    for place, op in enumerate(ops):
+        source = isinstance(op, Below) or (isinstance(op, Latent) and op.kind == LatentKind.EMBEDDING)
+        if source or trunk.intersection(op.inputs):
+            trunk.add(place)
+    return frozenset(range(len(ops))) - trunk
+
+
 @dataclasses.dataclass(frozen=True)
 class Cost:
     """What decoding one frame takes."""
