@@ -22,7 +22,16 @@ from nvcodec.errors import InputError, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit.loop import FitOptions, Fitted, Progress, fit
 from nvcodec.metrics import psnr
-from nvcodec.model.shape import NetworkShape, parse_size, solve
+from nvcodec.model.shape import (
+    BLOCKS,
+    DEFAULT_BLOCK,
+    DEFAULT_SKIP,
+    DEFAULT_Z_GAIN,
+    SKIPS,
+    NetworkShape,
+    parse_size,
+    solve,
+)
 from nvcodec.quantize.export import export
 from nvcodec.reader import read_stream
 from nvcodec.stream import Layer, Segment, Stream
@@ -69,6 +78,9 @@ def encode(
     fps: Fraction | float | None = None,
     epochs: float | None = None,
     steps: int | None = None,
+    skip: str = DEFAULT_SKIP,
+    block: str = DEFAULT_BLOCK,
+    z_gain: float = DEFAULT_Z_GAIN,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -86,6 +98,9 @@ def encode(
         fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
         epochs: how often each frame is seen (if neither this nor ``steps`` is given: :func:`default_steps`).
         steps: updates, one frame each, in place of ``epochs``.
+        skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``.
+        block: ``rep``, reparameterised while fitting, or ``plain``.
+        z_gain: standard deviation of the sampled z, 0 (off) to 16; of use to the invertible connection only.
         seed: the same seed, CPU and number of threads give the same file.
         device: where to fit: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of torch; None leaves its default. Put back afterwards.
@@ -103,6 +118,12 @@ def encode(
         raise UsageError("--epochs and --steps must be positive")
     if fps is not None and not 0 < fps < math.inf:
         raise UsageError(f"the frame rate must be positive, got {fps}")
+    if skip not in SKIPS or block not in BLOCKS:
+        raise UsageError(
+            f"--skip is one of {', '.join(SKIPS)}, --block of {', '.join(BLOCKS)}; got {skip!r}, {block!r}"
+        )
+    if not 0 <= z_gain <= 16:
+        raise UsageError(f"--z-gain takes a number from 0 to 16, got {z_gain}")
     if output is not None and os.path.exists(output) and not overwrite:
         raise UsageError(f"{os.fspath(output)} exists; -y overwrites it")
     parameters = parse_size(size) if isinstance(size, str) else size
@@ -116,10 +137,10 @@ def encode(
             f"{len(clip.frames)} frames of {clip.width}x{clip.height} cannot be encoded: at least one frame is needed, "
             f"and sides from {LEAST_SIDE} to 65535"
         )
-    shape = solve(parameters, clip.width, clip.height, len(clip.frames))
+    shape = solve(parameters, clip.width, clip.height, len(clip.frames), skip, z_gain)
     if steps is None:
         steps = default_steps(len(clip.frames)) if epochs is None else max(1, round(epochs * len(clip.frames)))
-    options = FitOptions(steps=steps, seed=seed)
+    options = FitOptions(steps=steps, seed=seed, rep=block == "rep")
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         # Opened first: a folder that cannot be written to is better noticed before the fit than after it.
@@ -130,7 +151,7 @@ def encode(
         with clock("fitting"):
             fitted = fit(clip.frames, shape, options, where, report)
         with clock("quantising"):
-            layer = export(fitted.decoder, fitted.embeddings)
+            layer = export(fitted.decoder, fitted.latents, fitted.noise)
             stream = _stream(clip, layer, seed)
             layer.checksums = _reconstruct(stream, where)
         with clock("writing"):

@@ -10,7 +10,7 @@ from nvcodec.fit.loop import FitOptions, Progress, fit, schedule
 from nvcodec.fit.muon import Muon, orthogonalise
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import solve
-from nvcodec.quantize.export import _indices
+from nvcodec.quantize.builder import step_indices
 from nvcodec.quantize.prepare import nearest_step
 from nvcodec.reader import read_stream
 
@@ -47,7 +47,7 @@ def test_steps_have_exact_indices() -> None:
     wanted = torch.logspace(-8, -2, 300, dtype=torch.float64)
     steps = nearest_step(wanted)
     assert ((steps / wanted).log2().abs() < 0.08).all()
-    indices = _indices(steps.numpy())
+    indices = step_indices(steps.numpy())
     assert (factors(indices) == steps.numpy()).all()
 
 
@@ -68,10 +68,10 @@ def test_fitting_learns_and_integers_cost_little() -> None:
     encoded = nvcodec.encode(clip, size=30_000, steps=300, device="cpu", report=seen.append)
     plain = fit(clip, shape, dataclasses.replace(options, quantised=0.0), CPU)
     with torch.no_grad():
-        pictures = (plain.decoder(plain.embeddings) * 255).round().clamp(0, 255)
+        pictures = [(plain.picture(frame)[0] * 255).round().clamp(0, 255) for frame in range(len(clip))]
     in_float = sum(psnr(a, b) for a, b in zip(pictures, clip, strict=True)) / len(clip)
     assert encoded.psnr > 24
-    assert encoded.psnr > in_float - 0.5
+    assert encoded.psnr > in_float - 1.0  # at 41 dB, where rounding shows
     assert seen[-1].step == seen[-1].steps == 300
     assert seen[-1].psnr > seen[0].psnr + 5
     assert abs(encoded.parameters / 30_000 - 1) < 0.02

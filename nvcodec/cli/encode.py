@@ -18,6 +18,7 @@ from nvcodec.cli.options import (
     volume_options,
 )
 from nvcodec.errors import UsageError
+from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
 
 
 @click.command("encode")
@@ -28,6 +29,9 @@ from nvcodec.errors import UsageError
 @click.option("--fps", type=RateType(), help="Frame rate of images, or in place of the video's time stamps.")
 @click.option("--epochs", type=float, help="How often each frame is seen; 32 if not given, more for short clips.")
 @click.option("--steps", type=click.IntRange(1), help="Updates, one frame each, in place of --epochs.")
+@click.option("--skip", type=click.Choice(SKIPS), default=DEFAULT_SKIP, help="Skip connection.", show_default=True)
+@click.option("--block", type=click.Choice(BLOCKS), default=DEFAULT_BLOCK, help="Reparameterise?", show_default=True)
+@click.option("--z-gain", type=float, default=DEFAULT_Z_GAIN, help="Deviation of z; 0: off.", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @device_options
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
@@ -44,6 +48,9 @@ def command(
     fps: Fraction | None,
     epochs: float | None,
     steps: int | None,
+    skip: str,
+    block: str,
+    z_gain: float,
     seed: int,
     device: str,
     threads: int | None,
@@ -84,6 +91,9 @@ def command(
             fps=fps,
             epochs=epochs,
             steps=steps,
+            skip=skip,
+            block=block,
+            z_gain=z_gain,
             seed=seed,
             device=device,
             threads=threads,

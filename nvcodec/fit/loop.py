@@ -15,6 +15,7 @@ from nvcodec.fit.muon import Muon
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.encoder import Encoder
 from nvcodec.model.shape import NetworkShape
+from nvcodec.model.skip import abnormality, sampled
 from nvcodec.quantize.prepare import prepare
 
 
@@ -25,19 +26,23 @@ class FitOptions:
     Attributes:
         steps: updates in all; each sees ``batch`` frames.
         batch: frames a step.
-        seed: of initialisation and of the frames' order.
+        seed: of initialisation, of the frames' order and of z.
+        rep: whether the blocks are reparameterised.
         muon_rate, adam_rate: peak learning rates of convolution kernels and of everything else.
         warmup: share of the steps over which the rates rise.
         quantised: share of the steps, the last ones, with quantisation in the loop; 0 fits a plain float network.
+        normality: weight of the distance of z from N(0, 1), in nats a value, beside the mean squared error.
     """
 
     steps: int
     batch: int = 1
     seed: int = 0
+    rep: bool = True
     muon_rate: float = 0.02
     adam_rate: float = 1e-3
     warmup: float = 0.05
     quantised: float = 0.2
+    normality: float = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +59,23 @@ class Progress:
 
 @dataclasses.dataclass
 class Fitted:
-    """The result: a decoder and the embeddings [frames, C0, h0, w0] it was fitted with."""
+    """The result: a decoder and what its forward pass takes for the whole clip.
+
+    Attributes:
+        decoder: with its quantisation steps set, unless ``FitOptions.quantised`` is 0.
+        latents: the embeddings [frames, C0, h0, w0] and each f [frames, 1, height, width], in float.
+        noise: z of each scale of the skip connection.
+    """
 
     decoder: Decoder
-    embeddings: torch.Tensor
+    latents: list[torch.Tensor]
+    noise: list[torch.Tensor]
+
+    def picture(self, frame: int) -> torch.Tensor:
+        """What the float network yields for a frame: [1, 3, height, width], about 0 to 1."""
+        latents = [latent[frame : frame + 1].contiguous(memory_format=torch.channels_last) for latent in self.latents]
+        picture: torch.Tensor = self.decoder(latents, self.noise)
+        return picture
 
 
 def schedule(share: float, warmup: float) -> float:
@@ -82,12 +100,12 @@ def fit(
         device: where to fit.
         report: called now and then, and after the last step.
 
-    Returns:
-        The decoder with its quantisation steps set (unless ``options.quantised`` is 0) and the float embeddings.
+    The loss is the mean squared error of the picture that comes of the *sampled* z, the very one that decoders will
+    have, so features recovered from it have to help; the encoder's own z only has to look as if it had been sampled.
     """
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
         torch.manual_seed(options.seed)
-        encoder, decoder = Encoder(shape), Decoder(shape)
+        encoder, decoder = Encoder(shape), Decoder(shape, options.rep)
     encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network = nn.ModuleList([encoder, decoder])
@@ -98,6 +116,7 @@ def fit(
         (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
     ]
     frames = frames.to(device)
+    noise = [z.to(device) for z in sampled(shape, options.seed % 2**32)]
     switch = options.steps - math.ceil(options.quantised * options.steps)
     order = torch.Generator().manual_seed(options.seed)
     queue: list[int] = []
@@ -105,20 +124,24 @@ def fit(
     start = time.monotonic()
     for step in range(options.steps):
         if step == switch:
-            prepare(decoder, embed(encoder, frames))
+            prepare(decoder, analyse_all(encoder, decoder, frames))
         while len(queue) < options.batch:
             queue += torch.randperm(len(frames), generator=order).tolist()
         chosen, queue = queue[: options.batch], queue[options.batch :]
         target = as_float(frames[chosen])
         factor = schedule(step / options.steps, options.warmup)
         with torch.enable_grad():
-            loss = F.mse_loss(decoder(encoder(target)), target)
+            latents, own_z = analyse(encoder, decoder, target)
+            error = F.mse_loss(decoder(latents, noise), target)
+            loss = error
+            for z in own_z:
+                loss = loss + options.normality * abnormality(z)
         network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for optimiser, rate in optimisers:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()
-        losses.append(loss.detach())
+        losses.append(error.detach())
         if report and (len(losses) == REPORT_STEPS or step == options.steps - 1):
             mean = torch.stack(losses).clamp(min=1e-10)
             seconds = time.monotonic() - start
@@ -133,7 +156,7 @@ def fit(
                 )
             )
             losses.clear()
-    return Fitted(decoder, embed(encoder, frames))
+    return Fitted(decoder, analyse_all(encoder, decoder, frames), noise)
 
 
 REPORT_STEPS = 20  # steps between reports: each costs a synchronisation on a GPU
@@ -144,7 +167,17 @@ def as_float(frames: torch.Tensor) -> torch.Tensor:
     return (frames.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
+def analyse(
+    encoder: Encoder, decoder: Decoder, pictures: torch.Tensor
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What is transmitted for ``pictures`` [batch, 3, height, width], the embedding and each f; and each own z."""
+    embedding, features = encoder(pictures)
+    split = [skip.split(x) for skip, x in zip(decoder.skips, features, strict=True)]
+    return [embedding, *(f for f, _ in split)], [z for _, z in split if z is not None]
+
+
 @torch.no_grad()
-def embed(encoder: Encoder, frames: torch.Tensor) -> torch.Tensor:
-    """The embeddings of all frames, one after the other."""
-    return torch.cat([encoder(as_float(frames[i : i + 1])) for i in range(len(frames))])
+def analyse_all(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> list[torch.Tensor]:
+    """The latents of all frames, uint8 [frames, 3, height, width], one frame after the other."""
+    latents = [analyse(encoder, decoder, as_float(frames[i : i + 1]))[0] for i in range(len(frames))]
+    return [torch.cat(of_one_kind) for of_one_kind in zip(*latents, strict=True)]

@@ -41,6 +41,8 @@ class Muon(torch.optim.Optimizer):
         """One update; ``closure`` is not supported."""
         for group in self.param_groups:
             for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
                 gradient = parameter.grad.reshape(parameter.size(0), -1)
                 state = self.state[parameter]
                 if not state:

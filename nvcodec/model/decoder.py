@@ -1,79 +1,104 @@
-"""The decoder of Table 3: a 1x1 stem, blocks of convolution, pixel shuffle and GELU, a 3x3 head."""
+"""The decoder of Table 3: a 1x1 stem, blocks of convolution, GELU and pixel shuffle, a 3x3 head, and the skip."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nvcodec.exact.kernels import resample
+from nvcodec.model.conv import Conv, RepConv, ste
 from nvcodec.model.shape import HEAD_KERNEL, NetworkShape
+from nvcodec.model.skip import Skip
 
 HEAD_UNIT = 256 / 255  # the head predicts (x - 1/2) * 255/256, so that its integer step is a power of two
-
-
-def ste(value: torch.Tensor, quantised: torch.Tensor) -> torch.Tensor:
-    """``quantised`` going forward, the gradient of ``value`` going back (straight-through estimator)."""
-    return value + (quantised - value).detach()
-
-
-class Conv(nn.Conv2d):
-    """A stride-1 convolution with zeros around, as many pixels out as in.
-
-    ``step`` is None while fitting in float. With quantisation in the loop it holds the weights' step, [out, 1, 1, 1],
-    and the forward pass sees weights rounded to multiples of it within +-127.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
-        super().__init__(channels_in, channels_out, kernel, padding=kernel // 2)
-        self.step: torch.Tensor | None = None
-
-    def integers(self) -> torch.Tensor:
-        """The weights in steps, rounded: float32 [out, in, k, k] in -127 to 127."""
-        assert self.step is not None
-        return (self.weight / self.step).round_().clamp_(-127, 127)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight = self.weight
-        if self.step is not None:
-            weight = ste(weight, self.integers() * self.step)
-        return F.conv2d(x, weight, self.bias, padding=self.padding)
+LATENT_PEAK = 127
 
 
 class Decoder(nn.Module):
-    """Embeddings to pictures.
+    """Latents to pictures.
 
     Args:
         shape: the tensors' sizes.
+        rep: whether the blocks' convolutions are reparameterised while fitting (section 3.1).
 
-    ``embedding_step`` is None while fitting in float. With quantisation in the loop the embeddings are rounded to
-    multiples of it within +-127.
+    ``latent_steps`` is None while fitting in float. With quantisation in the loop the embedding and each f are
+    rounded to multiples of their step within +-127.
     """
 
-    def __init__(self, shape: NetworkShape) -> None:
+    def __init__(self, shape: NetworkShape, rep: bool = False) -> None:
         super().__init__()
         self.shape = shape
         self.stem = Conv(shape.embedding, shape.stem, 1)
         inputs = (shape.stem, *shape.channels[:-1])
+        kind = RepConv if rep else Conv
         self.blocks = nn.ModuleList(
-            Conv(i, o * s * s, k)
+            kind(i, o * s * s, k, group=s * s)
             for i, o, s, k in zip(inputs, shape.channels, shape.strides, shape.kernels, strict=True)
         )
         self.head = Conv(shape.channels[-1], 3, HEAD_KERNEL)
-        self.embedding_step: float | None = None
+        skip = shape.skip
+        skips = [Skip(skip, channels) for channels in shape.channels[: skip.scales]] if skip else []
+        self._skips = nn.ModuleList(skips)
+        self.latent_steps: list[float] | None = None
 
     @property
-    def convs(self) -> list[Conv]:
-        """All convolutions in the order of computation."""
-        return [self.stem, *self.blocks, self.head]
+    def trunk(self) -> list[Conv]:
+        """The stem, the blocks' convolutions and the head."""
+        return cast("list[Conv]", [self.stem, *self.blocks, self.head])
 
-    def forward(self, embedding: torch.Tensor) -> torch.Tensor:
-        """Pictures [batch, 3, height, width], about 0 to 1, of embeddings [batch, C0, h0, w0]."""
-        if self.embedding_step is not None:
-            rounded = (embedding / self.embedding_step).round().clamp(-127, 127) * self.embedding_step
-            embedding = ste(embedding, rounded)
+    @property
+    def skips(self) -> list[Skip]:
+        """The skip connection, scale by scale, the smallest first."""
+        return cast("list[Skip]", list(self._skips))
+
+    def convs(self) -> list[Conv]:
+        """Every convolution."""
+        return [module for module in self.modules() if isinstance(module, Conv)]
+
+    @contextlib.contextmanager
+    def in_float(self) -> Iterator[None]:
+        """Weights and latents are left unrounded meanwhile."""
+        convs, steps = self.convs(), self.latent_steps
+        conv_steps = [conv.step for conv in convs]
+        self.latent_steps = None
+        for conv in convs:
+            conv.step = None
+        try:
+            yield
+        finally:
+            self.latent_steps = steps
+            for conv, step in zip(convs, conv_steps, strict=True):
+                conv.step = step
+
+    def rounded(self, latents: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The latents as a decoder gets them, with the gradients of those given."""
+        if self.latent_steps is None:
+            return list(latents)
+        return [
+            ste(latent, (latent / step).round().clamp(-LATENT_PEAK, LATENT_PEAK) * step)
+            for latent, step in zip(latents, self.latent_steps, strict=True)
+        ]
+
+    def forward(self, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Pictures [batch, 3, height, width], about 0 to 1.
+
+        Args:
+            latents: the embedding [batch, C0, h0, w0] and, of each scale of the skip connection, the smallest first,
+                f [batch, 1, height, width].
+            noise: z of each scale, [batch or 1, width - 1, height, width]; empty where there is none.
+        """
+        embedding, *features = self.rounded(latents)
         x = F.gelu(self.stem(embedding))
-        for block, stride in zip(self.blocks, self.shape.strides, strict=True):
+        for place, (block, stride) in enumerate(zip(self.blocks, self.shape.strides, strict=True)):
             # GELU before the shuffle yields the same, and the integer decoder wants it in this order.
             x = F.pixel_shuffle(F.gelu(block(x)), stride)
+            if place < len(self.skips):
+                z = noise[place].expand(len(x), -1, -1, -1) if noise else None
+                x = x + resample(self.skips[place](features[place], z), x.shape[2], x.shape[3])
         picture: torch.Tensor = self.head(x) * HEAD_UNIT + 0.5
         return picture[:, :, : self.shape.height, : self.shape.width]

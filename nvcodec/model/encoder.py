@@ -1,6 +1,7 @@
 """HNeRV's encoder (Chen et al., CVPR 2023): ConvNeXt stages that shrink a picture to its embedding.
 
-Used while fitting only; the stream carries the embeddings, not the encoder.
+For the skip connection a 1x1 convolution takes the features of the last scales but one along. Used while fitting
+only; the stream carries what comes of it, not the encoder.
 """
 
 from __future__ import annotations
@@ -43,28 +44,33 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures [batch, 3, coded height, coded width] in 0 to 1 to embeddings [batch, C0, h0, w0]."""
+    """Pictures [batch, 3, height, width] in 0 to 1 to embeddings and to features for the skip connection.
+
+    Stage i shrinks both sides by ``strides[i]``; all have 64 channels but the last, which has C0.
+    """
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
+        self.stages = nn.ModuleList()
         channels = 3
         for place, stride in enumerate(shape.strides):
             last = place == len(shape.strides) - 1
             out = shape.embedding if last else WIDTH
-            if place:
-                layers.append(ChannelNorm(channels))
-            layers.append(nn.Conv2d(channels, out, stride, stride))
-            if not place:
-                layers.append(ChannelNorm(out))
-            layers.append(ConvNeXtBlock(out))
+            shrink = nn.Conv2d(channels, out, stride, stride)
+            norm = [shrink, ChannelNorm(out)] if not place else [ChannelNorm(channels), shrink]
+            self.stages.append(nn.Sequential(*norm, ConvNeXtBlock(out)))
             channels = out
-        self.layers = nn.Sequential(*layers)
+        skip = shape.skip
+        self.taps = nn.ModuleList(nn.Conv2d(WIDTH, skip.width, 1) for _ in range(skip.scales)) if skip else ()
         self.coded = shape.coded
 
-    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+    def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Embeddings [batch, C0, h0, w0] and, the smallest scale first, features [batch, width, height, width]."""
         height, width = self.coded
         rows, columns = height - picture.shape[2], width - picture.shape[3]
-        padded = F.pad(picture, (0, columns, 0, rows), mode="replicate") if rows or columns else picture
-        embedding: torch.Tensor = self.layers(padded)
-        return embedding
+        x = F.pad(picture, (0, columns, 0, rows), mode="replicate") if rows or columns else picture
+        scales = []
+        for stage in self.stages:
+            x = stage(x)
+            scales.append(x)
+        return x, [tap(scale) for tap, scale in zip(self.taps, scales[-2::-1], strict=False)]

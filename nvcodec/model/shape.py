@@ -1,7 +1,8 @@
-"""From a size in parameters and a picture's size to a network's shape (paper, Table 3).
+"""From a size in parameters and a picture's size to a network's shape (paper, Tables 1 and 3).
 
 The paper publishes three rows; they are presets. For any other size the same rules are followed: a convolution to
-``stem`` channels, blocks whose channels shrink by 1.2, kernels 1 3 5 5 5, and an embedding grid near 2x4.
+``stem`` channels, blocks whose channels shrink by 1.2, kernels 1 3 5 5 5, an embedding grid near 2x4, and features f
+of the skip connection at the two scales just above the embedding.
 """
 
 from __future__ import annotations
@@ -20,6 +21,48 @@ SHRINK = 1.2
 GRID_CELLS = 8  # 2x4
 EMBEDDING = 128  # values a frame: 16x2x4
 PADDING_WEIGHT, GRID_WEIGHT = 1.0, 0.05
+SKIP_SCALES = 2  # Table 1
+SKIP_SHARE = 0.08  # of the size, for the inverse side of the skip connection
+SKIP_FEATURE_SHARE = 1 / 6  # of the size, at most, for f
+DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
+
+
+SKIPS = ("invertible", "direct", "none")  # how features of the encoder reach the decoder beside the embedding
+BLOCKS = ("rep", "plain")  # whether blocks are reparameterised while they are fitted
+DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_Z_GAIN = "invertible", "rep", 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class SkipShape:
+    """The skip connection (section 1.2): what the stream carries beside the embedding, and what is made of it.
+
+    Attributes:
+        scales: at how many scales above the embedding, 1 or 2; each has a feature f of one channel.
+        width: channels of the features that are recovered from f: 1, f itself, where the connection is direct;
+            else f's one and those of z.
+        growth: channels of a dense block's hidden convolutions; 0 where the connection is direct.
+        z_gain: standard deviation of the sampled z in 1/256, 0 to 4096.
+    """
+
+    scales: int
+    width: int = 1
+    growth: int = 0
+    z_gain: int = 0
+
+    @property
+    def invertible(self) -> bool:
+        """Whether an invertible network recovers the features."""
+        return self.growth > 0
+
+    @property
+    def coupling_parameters(self) -> int:
+        """Weights and biases of one scale's coupling layer, a dense block each way; 0 if direct."""
+        return self._dense(self.width - 1, 1) + self._dense(1, self.width - 1) if self.invertible else 0
+
+    def _dense(self, channels_in: int, channels_out: int) -> int:
+        hidden = DENSE_CONVS - 1
+        first = sum(9 * (channels_in + i * self.growth) + 1 for i in range(hidden)) * self.growth
+        return first + (9 * (channels_in + hidden * self.growth) + 1) * channels_out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +76,7 @@ class NetworkShape:
         channels: channels after each block.
         strides: factor by which each block enlarges both sides.
         kernels: kernel side of each block's convolution.
+        skip: the skip connection, None without one.
     """
 
     width: int
@@ -42,6 +86,7 @@ class NetworkShape:
     channels: tuple[int, ...]
     strides: tuple[int, ...]
     kernels: tuple[int, ...]
+    skip: SkipShape | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -64,25 +109,44 @@ class NetworkShape:
         )
 
     @property
+    def skip_grids(self) -> list[tuple[int, int]]:
+        """Height and width of each f, the smallest first: the encoder's scales just above the embedding (Table 1)."""
+        height, width = self.grid
+        grids = []
+        for stride in self.strides[::-1][: self.skip.scales if self.skip else 0]:
+            height, width = height * stride, width * stride
+            grids.append((height, width))
+        return grids
+
+    @property
+    def skip_parameters(self) -> int:
+        """Weights and biases of the skip connection's side in the decoder."""
+        if not self.skip:
+            return 0
+        merges = sum((self.skip.width + 1) * channels for channels in self.channels[: self.skip.scales])
+        return self.skip.scales * self.skip.coupling_parameters + merges
+
+    @property
     def decoder_parameters(self) -> int:
         """Weights and biases of the whole decoder."""
         stem = self.stem * (self.embedding + 1)
         biases = sum(o * s * s for o, s in zip(self.channels, self.strides, strict=True))
         head = 3 * (self.channels[-1] * HEAD_KERNEL**2 + 1)
-        return stem + self.block_weights + biases + head
+        return stem + self.block_weights + biases + head + self.skip_parameters
 
     @property
-    def embedding_values(self) -> int:
-        """Integers a frame stores in its embedding."""
-        return self.embedding * self.grid[0] * self.grid[1]
+    def latent_values(self) -> int:
+        """Integers a frame stores: its embedding and its features f."""
+        skip = sum(height * width for height, width in self.skip_grids)
+        return self.embedding * self.grid[0] * self.grid[1] + skip
 
     def parameters(self, frames: int) -> int:
         """Everything that is stored for a clip of ``frames`` frames."""
-        return self.decoder_parameters + frames * self.embedding_values
+        return self.decoder_parameters + frames * self.latent_values
 
     @property
     def multiplications(self) -> int:
-        """Multiplications to decode a frame."""
+        """Multiplications to decode a frame, those of the skip connection left out."""
         height, width = self.grid
         total = height * width * self.embedding * self.stem
         inputs = (self.stem, *self.channels[:-1])
@@ -112,46 +176,99 @@ def parse_size(text: str) -> int:
     return round(float(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])
 
 
-def solve(size: int, width: int, height: int, frames: int) -> NetworkShape:
+def solve(
+    size: int, width: int, height: int, frames: int, skip: str = DEFAULT_SKIP, z_gain: float = DEFAULT_Z_GAIN
+) -> NetworkShape:
     """The network of ``size`` parameters, all that is stored counted, for ``frames`` pictures.
+
+    Args:
+        size: parameters.
+        width, height: of the pictures.
+        frames: how many.
+        skip: which skip connection, of :data:`SKIPS`. It gets fewer than two scales, or none, where its f would take
+            more than a sixth of the size or the network has too few blocks.
+        z_gain: standard deviation of the sampled z, 0 to 16.
 
     Raises:
         UsageError: the clip cannot be coded with so few parameters.
     """
-    if (width, height, size) in PRESETS:
-        embedding, stem, channels, strides = PRESETS[width, height, size]
-        preset = NetworkShape(width, height, embedding, stem, channels, strides, KERNELS)
-        if preset.parameters(frames) <= size:  # the embeddings of a long clip may not fit
+    for scales in range(SKIP_SCALES if skip != "none" else 0, -1, -1):
+        connection = _connection(scales, size, skip, z_gain)
+        preset = _preset(size, width, height, connection)
+        if preset and preset.parameters(frames) <= size:  # the latents of a long clip may not fit
             return preset
-    strides = choose_strides(width, height)
-    total = math.prod(strides)
-    cells = -(-height // total) * -(-width // total)
-    # The embeddings may take a third of the size; long clips get thinner ones.
-    affordable = size // (3 * frames * cells)
-    embedding = max(1, min(16, round(EMBEDDING / cells), affordable))
+        family = _Family(width, height, frames, size, connection)
+        if family.affordable:
+            return family.best()
+    raise UsageError(
+        f"{frames} frames of {width}x{height} need at least {family.build(3).parameters(frames)} parameters, "
+        f"--size asks for {size}"
+    )
 
-    def build(stem: float, extras: tuple[int, ...]) -> NetworkShape:
-        channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extra) for i, extra in enumerate(extras))
-        return NetworkShape(width, height, embedding, max(3, round(stem)), channels, strides, KERNELS[: len(strides)])
 
-    plain = (0,) * len(strides)
-    smallest = build(3, plain)
-    if smallest.parameters(frames) > size * 1.02:
-        raise UsageError(
-            f"{frames} frames of {width}x{height} need at least {smallest.parameters(frames)} parameters, "
-            f"--size asks for {size}"
-        )
-    # Parameters grow with the stem, so bisect; in small steps, because the channels round one at a time.
-    low, high = 3.0, 4096.0
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        low, high = (middle, high) if build(middle, plain).parameters(frames) <= size else (low, middle)
-    # Small networks grow in large steps: there blocks give or take a channel, as few blocks as possible.
-    options = sorted(itertools.product((0, -1, 1), repeat=len(strides)), key=lambda extras: sum(map(abs, extras)))
-    shapes = [build(stem, extras) for extras in options for stem in (low, high)]
-    errors = [abs(shape.parameters(frames) - size) / size for shape in shapes]
-    good = (place for place, error in enumerate(errors) if error < 0.01)
-    return shapes[next(good, errors.index(min(errors)))]
+def _connection(scales: int, size: int, kind: str, z_gain: float) -> SkipShape | None:
+    if not scales:
+        return None
+    if kind == "direct":
+        return SkipShape(scales)
+    # Two coupling layers of width 2g and growth g have about 504 g^2 weights.
+    growth = max(1, round(math.sqrt(SKIP_SHARE * max(size, 0) / 504)))
+    return SkipShape(scales, 2 * growth, growth, round(256 * z_gain))
+
+
+def _preset(size: int, width: int, height: int, skip: SkipShape | None) -> NetworkShape | None:
+    if (width, height, size) not in PRESETS:
+        return None
+    embedding, stem, channels, strides = PRESETS[width, height, size]
+    return NetworkShape(width, height, embedding, stem, channels, strides, KERNELS, skip)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Family:
+    """The networks for one clip, from the thinnest on."""
+
+    width: int
+    height: int
+    frames: int
+    size: int
+    skip: SkipShape | None
+
+    def build(self, stem: float, extras: tuple[int, ...] = (0,) * len(KERNELS)) -> NetworkShape:
+        """The network with ``stem`` channels after the first convolution and ``extras`` more than the rule's after
+        each block."""
+        strides = choose_strides(self.width, self.height)
+        total = math.prod(strides)
+        cells = -(-self.height // total) * -(-self.width // total)
+        # The embeddings may take a third of the size; long clips get thinner ones.
+        affordable = self.size // (3 * self.frames * cells)
+        embedding = max(1, min(16, round(EMBEDDING / cells), affordable))
+        channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extras[i]) for i in range(len(strides)))
+        sides, kernels = (self.width, self.height), KERNELS[: len(strides)]
+        return NetworkShape(*sides, embedding, max(3, round(stem)), channels, strides, kernels, self.skip)
+
+    @property
+    def affordable(self) -> bool:
+        """Whether the thinnest network has the size, and its features no more than their share."""
+        thinnest = self.build(3)
+        features = self.frames * sum(height * width for height, width in thinnest.skip_grids)
+        if self.skip and (self.skip.scales >= len(thinnest.strides) or features > SKIP_FEATURE_SHARE * self.size):
+            return False
+        return thinnest.parameters(self.frames) <= self.size * 1.02
+
+    def best(self) -> NetworkShape:
+        """The network whose parameters come nearest to the size."""
+        # Parameters grow with the stem, so bisect; in small steps, because the channels round one at a time.
+        low, high = 3.0, 4096.0
+        while high - low > 1e-3:
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.build(middle).parameters(self.frames) <= self.size else (low, middle)
+        # Small networks grow in large steps: there blocks give or take a channel, as few blocks as possible.
+        blocks = len(self.build(low).strides)
+        options = sorted(itertools.product((0, -1, 1), repeat=blocks), key=lambda extras: sum(map(abs, extras)))
+        shapes = [self.build(stem, extras) for extras in options for stem in (low, high)]
+        errors = [abs(shape.parameters(self.frames) - self.size) / self.size for shape in shapes]
+        good = (place for place, error in enumerate(errors) if error < 0.01)
+        return shapes[next(good, errors.index(min(errors)))]
 
 
 @functools.cache

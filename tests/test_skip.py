@@ -1,0 +1,168 @@
+"""The skip connection: invertible in float and in integers, f and z where Table 1 has them."""
+
+import numpy as np
+import pytest
+import spec_decoder
+import torch
+from conftest import moving_squares
+
+import nvcodec
+from nvcodec.accounting import bytes_by_kind
+from nvcodec.bitstream import ops as o
+from nvcodec.bitstream.ops import beside_trunk
+from nvcodec.bitstream.units import SegmentHead
+from nvcodec.exact.kernels import exact_arithmetic
+from nvcodec.exact.network import ExactNetwork
+from nvcodec.fit.loop import analyse
+from nvcodec.model.decoder import Decoder
+from nvcodec.model.encoder import Encoder
+from nvcodec.model.shape import SkipShape, solve
+from nvcodec.model.skip import Coupling, abnormality, noise_operations, sampled
+from nvcodec.quantize.builder import Builder, Value
+from nvcodec.quantize.export import Exporter
+from nvcodec.quantize.observe import observe
+from nvcodec.quantize.prepare import prepare
+from nvcodec.reader import read_stream
+from nvcodec.stream import Layer, Segment
+
+CPU = torch.device("cpu")
+
+
+def scramble(module: torch.nn.Module, spread: float) -> None:
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(spread * torch.randn(parameter.shape))
+
+
+@pytest.mark.parametrize(("width", "growth"), [(2, 1), (8, 4), (36, 8)])
+def test_float_round_trip(width: int, growth: int) -> None:
+    torch.manual_seed(0)
+    coupling = Coupling(width, growth)
+    assert sum(p.numel() for p in coupling.parameters()) == SkipShape(1, width, growth).coupling_parameters
+    x = torch.randn(2, width, 5, 7)
+    f, z = coupling(x)
+    assert torch.equal(f, x[:, :1])  # the last convolutions start at zero: a new layer changes nothing
+    scramble(coupling, 0.2)
+    f, z = coupling(x)
+    assert (f.shape, z.shape) == ((2, 1, 5, 7), (2, width - 1, 5, 7))
+    assert (f - x[:, :1]).abs().mean() > 0.1
+    torch.testing.assert_close(coupling.inverse(f, z), x, rtol=1e-4, atol=1e-4)
+
+
+def numpy_forward(builder: Builder, target: int, x: np.ndarray) -> np.ndarray:
+    """The result of the dense block that ends at place ``target`` for its input ``x``, by the independent decoder's
+    arithmetic."""
+    ops = builder.ops
+    first = target - 12  # five convolutions, four tables, four concatenations
+    results = {ops[first].inputs[0]: x}
+    for place in range(first, target + 1):
+        op = ops[place]
+        inputs = [results[source] for source in op.inputs]
+        if isinstance(op, o.Conv):
+            conv = builder.convs[place]
+            integers = (conv.channel_steps(op), conv.biases.astype(np.int64), conv.weights.astype(np.int64))
+            same_op = spec_decoder.Op(3, {"bias_shift": op.bias_shift}, low=op.low, high=op.high)
+            results[place] = spec_decoder.convolve(same_op, integers, inputs[0])
+        elif isinstance(op, o.Table):
+            fields = {"function": op.function, "p": op.in_shift, "q": op.out_shift}
+            results[place] = spec_decoder.look_up(spec_decoder.Op(6, fields, low=op.low, high=op.high), inputs[0])
+        else:
+            assert isinstance(op, o.Concat)
+            results[place] = np.concatenate(inputs)
+    return results[target]
+
+
+def test_integer_round_trip() -> None:
+    """NumPy maps integers forward, f = x1 + phi(x2), z = x2 + eta(f), and the exact network gives them back."""
+    torch.manual_seed(3)
+    shape = solve(60_000, 40, 32, 2)
+    assert shape.skip
+    decoder = Decoder(shape)
+    scramble(decoder.skips[0], 0.08)
+    latents = [torch.randn(2, shape.embedding, *shape.grid), *(torch.randn(2, 1, *grid) for grid in shape.skip_grids)]
+    prepare(decoder, latents)
+    builder = Builder()
+    exporter = Exporter(decoder, builder, observe(decoder, latents, sampled(shape, 0)))
+    (height, width), channels = shape.skip_grids[0], shape.skip.width
+    places = [builder.add(o.Latent(count, height, width, -128, 127, 1)) for count in (1, channels - 1)]
+    # The latents' own unit, so that nothing is rounded between them and the coupling layer.
+    made = exporter.invert(decoder.skips[0], *(Value(place, 5) for place in places), shift=5)
+    minus_eta, minus_phi = (op for op in builder.ops if isinstance(op, o.Subtract))
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(-40, 41, (channels, height, width))
+    f = x[:1] + numpy_forward(builder, minus_phi.second, x[1:])
+    z = x[1:] + numpy_forward(builder, minus_eta.second, f)
+    assert max(np.abs(f).max(), np.abs(z).max()) <= 127
+    assert np.abs(f - x[:1]).mean() > 1
+    assert np.abs(z - x[1:]).mean() > 1
+
+    held = {place: values[None].astype(np.int16) for place, values in zip(places, (f, z), strict=True)}
+    layer = Layer(tuple(builder.ops), tuple(builder.tensors), builder.convs, held, 1, np.zeros(1, np.uint32))
+    network = ExactNetwork(Segment(SegmentHead(0, 1, width, height, 0, 1), np.ones(1), [layer]), 0, 0, CPU)
+    with exact_arithmetic(CPU):
+        recovered = network._decode([0])
+    assert made.place == len(builder.ops) - 1
+    assert np.array_equal(recovered[0].numpy(), x)
+
+
+def test_the_fit_sees_the_decoders_noise() -> None:
+    shape = solve(60_000, 40, 32, 2, z_gain=0.5)
+    tensors = sampled(shape, 77)
+    for op, tensor in zip(noise_operations(shape), tensors, strict=True):
+        fields = {name: getattr(op, name) for name in ("channels", "height", "width", "scale", "gain", "per_frame")}
+        wanted = spec_decoder.noise(spec_decoder.Op(2, fields, (op.channels, op.height, op.width)), 77, 0, 0, 1)
+        assert np.array_equal(tensor[0].numpy() * 64, wanted)
+    spread = torch.cat([tensor.flatten() for tensor in tensors]).std()
+    assert 0.4 < spread < 0.6
+
+
+def test_abnormality() -> None:
+    torch.manual_seed(0)
+    normal = torch.randn(4, 3, 50, 50)
+    assert abs(float(abnormality(normal))) < 0.01
+    for wrong in (normal + 1, normal * 3, normal * 0.1):
+        assert float(abnormality(wrong)) > 0.3
+
+
+def test_shapes_at_every_step() -> None:
+    shape = solve(100_000, 100, 72, 3)
+    encoder, decoder = Encoder(shape), Decoder(shape)
+    assert shape.skip
+    latents, own_z = analyse(encoder, decoder, torch.rand(2, 3, 72, 100))
+    assert latents[0].shape == (2, shape.embedding, *shape.grid)
+    assert [f.shape for f in latents[1:]] == [(2, 1, *grid) for grid in shape.skip_grids]
+    assert [z.shape for z in own_z] == [(2, shape.skip.width - 1, *grid) for grid in shape.skip_grids]
+    assert decoder(latents, sampled(shape, 0)).shape == (2, 3, 72, 100)
+
+
+@pytest.mark.parametrize("skip", ["invertible", "direct", "none"])
+@pytest.mark.parametrize("block", ["rep", "plain"])
+def test_every_switch_gives_a_file(skip: str, block: str) -> None:
+    """The independent decoder agrees, and ``info`` shows f and the connection's weights by themselves."""
+    clip = moving_squares(3, 32, 40)
+    encoded = nvcodec.encode(clip, size="20k", steps=30, skip=skip, block=block, z_gain=0.7, device="cpu")
+    stream = read_stream(encoded.data)
+    kinds = bytes_by_kind(stream)
+    assert (kinds["skip_features"] > 0, kinds["skip_weights"] > 0) == (skip != "none", skip != "none")
+    used = {type(op) for op in stream.segments[0].layers[0].ops}
+    assert (o.Noise in used, o.Subtract in used, o.Add in used) == (skip == "invertible",) * 2 + (skip != "none",)
+    assert stream.parameters == encoded.parameters == encoded.shape.parameters(3)
+    independent = spec_decoder.parse(encoded.data)
+    for frame, picture in enumerate(nvcodec.open(stream, device="cpu")):
+        assert np.array_equal(picture.permute(1, 2, 0).numpy(), spec_decoder.decode(independent, frame))
+
+
+def test_skip_weights_are_counted_where_they_are() -> None:
+    clip = moving_squares(3, 32, 40)
+    encoded = nvcodec.encode(clip, size="20k", steps=40, device="cpu")
+    stream = read_stream(encoded.data)
+    layer = stream.segments[0].layers[0]
+    convs = [layer.convs[place] for place in beside_trunk(layer.ops) if place in layer.convs]
+    assert sum(conv.weights.size + conv.biases.size for conv in convs) == encoded.shape.skip_parameters
+
+
+@pytest.mark.parametrize("options", [{"skip": "no"}, {"block": "?"}, {"z_gain": -1}, {"z_gain": float("nan")}])
+def test_wrong_switches(options: dict) -> None:
+    with pytest.raises(nvcodec.UsageError):
+        nvcodec.encode(moving_squares(1, 16, 16), size="20k", device="cpu", **options)
