@@ -40,8 +40,8 @@ from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file
 from nvcodec.writer import write_stream
 
-DEFAULT_EPOCHS = 32
-DEFAULT_STEPS, MOST_EPOCHS = 3200, 200  # a short clip is seen more often, up to so many steps and epochs
+DEFAULT_EPOCHS = 28
+DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_G
 @click.option("--size", required=True, help="Parameters to store, such as 300k or 3M; all that is stored counts.")
 @selection_options
 @click.option("--fps", type=RateType(), help="Frame rate of images, or in place of the video's time stamps.")
-@click.option("--epochs", type=float, help="How often each frame is seen; 32 if not given, more for short clips.")
+@click.option("--epochs", type=float, help="How often each frame is seen; 28 if not given, more for short clips.")
 @click.option("--steps", type=click.IntRange(1), help="Updates, one frame each, in place of --epochs.")
 @click.option("--skip", type=click.Choice(SKIPS), default=DEFAULT_SKIP, help="Skip connection.", show_default=True)
 @click.option("--block", type=click.Choice(BLOCKS), default=DEFAULT_BLOCK, help="Reparameterise?", show_default=True)

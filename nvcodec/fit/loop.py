@@ -39,7 +39,7 @@ class FitOptions:
     seed: int = 0
     rep: bool = True
     muon_rate: float = 0.02
-    adam_rate: float = 1e-3
+    adam_rate: float = 2e-3
     warmup: float = 0.05
     quantised: float = 0.2
     normality: float = 1e-4
@@ -79,9 +79,9 @@ class Fitted:
 
 
 def schedule(share: float, warmup: float) -> float:
-    """Learning-rate factor at ``share`` of the fit: linear warm-up, then a cosine down to 1 %."""
+    """Learning-rate factor at ``share`` of the fit: linear warm-up, and a linear fall to 1 %."""
     rise = min(1.0, (share + 1e-3) / warmup) if warmup else 1.0
-    return rise * max(0.01, 0.5 + 0.5 * math.cos(math.pi * share))
+    return rise * max(0.01, 1 - share)
 
 
 def fit(

@@ -33,7 +33,7 @@ class Muon(torch.optim.Optimizer):
     momentum: of the Nesterov average.
     """
 
-    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
+    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.02, momentum: float = 0.9) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
