@@ -1,4 +1,4 @@
-"""The decoder of Table 3: a 1x1 stem, blocks of convolution, GELU and pixel shuffle, a 3x3 head, and the skip."""
+"""The decoder (paper, section 1.1 and Table 3): stem, blocks of convolution, GELU and pixel shuffle, head, and skip."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ LATENT_PEAK = 127
 
 class Decoder(nn.Module):
     """Latents to pictures.
+
+    A frame's way, channels x height x width: the embedding C0 x h0 x w0; after the 1x1 stem Cinit x h0 x w0; in block
+    i, at h x w, its convolution gives channels[i] * strides[i]^2 x h x w and the shuffle channels[i] x h * strides[i]
+    x w * strides[i], to which the first blocks add what the skip connection has for them; after the 3x3 head 3 x coded
+    height x coded width, cut to 3 x height x width.
 
     Args:
         shape: the tensors' sizes.

@@ -21,11 +21,11 @@ SHRINK = 1.2
 GRID_CELLS = 8  # 2x4
 EMBEDDING = 128  # values a frame: 16x2x4
 PADDING_WEIGHT, GRID_WEIGHT = 1.0, 0.05
+GOOD_ENOUGH = 0.003  # distance from the size, of it, at which no better network is looked for
 SKIP_SCALES = 2  # Table 1
 SKIP_SHARE = 0.08  # of the size, for the inverse side of the skip connection
 SKIP_FEATURE_SHARE = 1 / 6  # of the size, at most, for f
 DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
-
 
 SKIPS = ("invertible", "direct", "none")  # how features of the encoder reach the decoder beside the embedding
 BLOCKS = ("rep", "plain")  # whether blocks are reparameterised while they are fitted
@@ -267,7 +267,7 @@ class _Family:
         options = sorted(itertools.product((0, -1, 1), repeat=blocks), key=lambda extras: sum(map(abs, extras)))
         shapes = [self.build(stem, extras) for extras in options for stem in (low, high)]
         errors = [abs(shape.parameters(self.frames) - self.size) / self.size for shape in shapes]
-        good = (place for place, error in enumerate(errors) if error < 0.01)
+        good = (place for place, error in enumerate(errors) if error < GOOD_ENOUGH)
         return shapes[next(good, errors.index(min(errors)))]
 
 
