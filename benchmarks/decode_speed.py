@@ -21,8 +21,10 @@ from machine import provenance
 
 from nvcodec.bitstream.units import SegmentHead
 from nvcodec.exact.network import ExactNetwork
+from nvcodec.fit.loop import Fitted
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.shape import solve
+from nvcodec.model.skip import sampled
 from nvcodec.quantize.export import export
 from nvcodec.quantize.prepare import prepare
 from nvcodec.stream import Segment
@@ -36,13 +38,11 @@ def measure(size: int, width: int, height: int, device: torch.device) -> dict[st
     torch.manual_seed(0)
     shape = solve(size, width, height, 100)
     decoder = Decoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    inputs = torch.randn(FRAMES, shape.embedding, *shape.grid, device=device)
-    inputs = inputs.contiguous(memory_format=torch.channels_last)
-    prepare(decoder, inputs)
-    layer = export(decoder, inputs)
-    decoder.embedding_step = None
-    for conv in decoder.convs:
-        conv.step = None
+    grids = [(shape.embedding, *shape.grid), *((1, *grid) for grid in shape.skip_grids)]
+    latents = [torch.randn(FRAMES, *grid, device=device) for grid in grids]
+    fitted = Fitted(decoder, latents, [z.to(device) for z in sampled(shape, 0)])
+    prepare(decoder, latents)
+    layer = export(decoder, latents, fitted.noise)
     head = SegmentHead(0, FRAMES, width, height, 0, 1)
     network = ExactNetwork(Segment(head, np.ones(FRAMES, np.int64), [layer]), 0, 0, device)
 
@@ -57,8 +57,8 @@ def measure(size: int, width: int, height: int, device: torch.device) -> dict[st
         return 1e3 * (time.perf_counter() - start) / FRAMES
 
     def in_float(frame: int) -> None:
-        with torch.inference_mode():
-            decoder(inputs[frame : frame + 1])
+        with torch.inference_mode(), decoder.in_float():
+            fitted.picture(frame)
 
     times = [(pass_of(in_float), pass_of(lambda frame: network.decode([frame]))) for _ in range(ROUNDS + 2)][2:]
     floats, exacts = (sorted(column) for column in zip(*times, strict=True))

@@ -20,14 +20,14 @@ import click
 import numpy as np
 import torch
 from machine import provenance
+from quality import float_psnr
 
 import nvcodec
 from nvcodec.accounting import bytes_by_kind
 from nvcodec.decoder import Video
 from nvcodec.encoder import default_steps
 from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import FitOptions, Fitted, fit
-from nvcodec.metrics import psnr
+from nvcodec.fit.loop import FitOptions, fit
 from nvcodec.reader import read_stream
 from nvcodec.stream import Stream
 from nvcodec.video.reader import Selection, read_clip
@@ -43,35 +43,13 @@ CASES: dict[str, tuple[str, Any, Any, str, int | None, int | None]] = {
 }
 
 
-@torch.no_grad()
-def float_pictures(fitted: Fitted) -> list[torch.Tensor]:
-    """What the float network yields with its weights unrounded, as 8-bit pictures."""
-    decoder = fitted.decoder
-    steps = [conv.step for conv in decoder.convs], decoder.embedding_step
-    decoder.embedding_step = None
-    for conv in decoder.convs:
-        conv.step = None
-    pictures = [
-        (decoder(e[None].contiguous(memory_format=torch.channels_last))[0] * 255).round().clamp(0, 255).to(torch.uint8)
-        for e in fitted.embeddings
-    ]
-    decoder.embedding_step = steps[1]
-    for conv, step in zip(decoder.convs, steps[0], strict=True):
-        conv.step = step
-    return [picture.cpu() for picture in pictures]
-
-
-def mean_psnr(pictures: list[torch.Tensor], frames: torch.Tensor) -> float:
-    """Mean over the frames of the RGB PSNR."""
-    return statistics.mean(psnr(a, b) for a, b in zip(pictures, frames, strict=True))
-
-
 def weights_over_entropy(stream: Stream) -> float:
     """Bytes of weights and biases with their tables, over the order-0 empirical entropy of each tensor."""
     spent = sum(
         entry.bytes
         for entry in stream.entries
-        if entry.kind == "weights" or (entry.label.split(": ")[-1] == "table" and "conv" in entry.label)
+        if entry.kind in ("weights", "skip_weights")
+        or (entry.label.split(": ")[-1] == "table" and "conv" in entry.label)
     ) - sum(entry.bytes for entry in stream.entries if "steps: table" in entry.label)
     entropy = 0.0
     for conv in stream.segments[0].layers[0].convs.values():
@@ -105,15 +83,9 @@ def measure(folder: Path, name: str, epochs: float | None, device: str, float_fi
     kinds = bytes_by_kind(stream)
     where = torch.device(Video(stream, device=device).device)
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, where)
-    decoder = encoded.fitted.decoder
-    inputs = encoded.fitted.embeddings.contiguous(memory_format=torch.channels_last)
-    sample = min(24, len(inputs))
-    same_float = mean_psnr(float_pictures(encoded.fitted), clip.frames)
-    for conv in decoder.convs:
-        conv.step = None  # plain float weights, as a float decoder would have them
-    decoder.embedding_step = None
-    with torch.inference_mode():
-        float_time = seconds_a_frame(lambda frame: decoder(inputs[frame : frame + 1]), sample)
+    sample = min(24, len(clip.frames))
+    with torch.inference_mode(), encoded.fitted.decoder.in_float():
+        float_time = seconds_a_frame(encoded.fitted.picture, sample)
     exact_time = seconds_a_frame(lambda frame: network.decode([frame]), sample)
     result: dict[str, Any] = {
         "size": size,
@@ -124,7 +96,7 @@ def measure(folder: Path, name: str, epochs: float | None, device: str, float_fi
         "weights_over_order_0_entropy": weights_over_entropy(stream),
         "side_info_and_overhead_share": (kinds["side_info"] + kinds["overhead"]) / len(encoded.data),
         "psnr_rgb": encoded.psnr,
-        "psnr_same_network_in_float": same_float,
+        "psnr_same_network_in_float": float_psnr(encoded.fitted, clip.frames),
         "encode_seconds": total,
         "seconds": encoded.seconds,
         "float_ms_a_frame": {"median": 1e3 * statistics.median(float_time), "spread": [1e3 * t for t in float_time]},
@@ -135,7 +107,7 @@ def measure(folder: Path, name: str, epochs: float | None, device: str, float_fi
         count = default_steps(len(clip.frames)) if epochs is None else round(epochs * len(clip.frames))
         options = FitOptions(steps=count, quantised=0.0)
         plain = fit(clip.frames, encoded.shape, options, where)
-        result["psnr_float_fit"] = mean_psnr(float_pictures(plain), clip.frames)
+        result["psnr_float_fit"] = float_psnr(plain, clip.frames)
         result["cost_of_integers_db"] = result["psnr_float_fit"] - encoded.psnr
     return result
 

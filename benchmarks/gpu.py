@@ -87,17 +87,14 @@ def main(folder: Path, output: Path, device: str, epochs: float, scale: tuple[in
         exact[f"fitted file, batches of {batch}"] = same_pixels(stream, device, batch)
     where = torch.device(device)
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, where)
-    decoder = encoded.fitted.decoder
-    decoder.embedding_step = None
-    for conv in decoder.convs:
-        conv.step = None
+    fitted = encoded.fitted
     speed: dict[str, Any] = {}
     for batch in (1, 4, 16):
         frames = list(range(batch))
-        inputs = encoded.fitted.embeddings[:batch].contiguous(memory_format=torch.channels_last)
+        inputs = [latent[:batch].contiguous(memory_format=torch.channels_last) for latent in fitted.latents]
         exact_times = milliseconds(lambda frames=frames: network.decode(frames), where)
-        with torch.inference_mode():
-            float_times = milliseconds(lambda inputs=inputs: decoder(inputs), where)
+        with torch.inference_mode(), fitted.decoder.in_float():
+            float_times = milliseconds(lambda inputs=inputs: fitted.decoder(inputs, fitted.noise), where)
         speed[str(batch)] = {
             "exact_ms": exact_times,
             "float_ms": float_times,

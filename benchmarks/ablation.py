@@ -1,0 +1,129 @@
+"""What each part of the network is worth: fits of equal stored size and equal time that differ in one part.
+
+    python benchmarks/ablation.py CLIPS_FOLDER benchmarks/ablation.json [--seconds 120] [--jobs 2] [--only CLIP]
+
+First each variant's seconds a step are measured on each clip; a fit then gets the steps that fill --seconds. All fits
+run on one thread, --jobs of them at a time. Results are added to the JSON as they come, and what is already there is
+left out. `float` is the first variant fitted without quantisation (Table 4 of the paper).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import statistics
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from machine import provenance
+from quality import float_psnr
+
+import nvcodec
+from nvcodec.fit.loop import FitOptions, Progress, fit
+from nvcodec.model.shape import solve
+from nvcodec.video.clip import Clip
+from nvcodec.video.reader import Selection, read_clip
+
+SIZE, FRAMES, SEEDS = 100_000, 48, (0, 1)
+CLIPS: dict[str, tuple[str, Selection]] = {
+    "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, FRAMES)),
+    "basketballpass 208x120": ("basketballpass", Selection(None, (208, 120), 0, FRAMES)),
+    "blackswan 432x240": ("davis480/blackswan", Selection(None, (432, 240), 0, FRAMES)),
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "invertible, plain": {"skip": "invertible", "block": "plain"},
+    "invertible, plain, z off": {"skip": "invertible", "block": "plain", "z_gain": 0.0},
+    "direct, plain": {"skip": "direct", "block": "plain"},
+    "none, plain": {"skip": "none", "block": "plain"},
+    "invertible, rep": {"skip": "invertible", "block": "rep"},
+    "none, rep": {"skip": "none", "block": "rep"},
+}
+FLOAT = "float"
+TRIAL_STEPS, TRIALS = 100, 2
+
+
+def load(folder: Path, name: str) -> Clip:
+    """One of :data:`CLIPS`; from here on everything runs on one thread."""
+    torch.set_num_threads(1)
+    source, selection = CLIPS[name]
+    return read_clip(folder / source, selection)
+
+
+def seconds_a_step(folder: Path, name: str) -> dict[str, float]:
+    """Of every variant on one clip: the median of a few short fits that take turns."""
+    clip = load(folder, name)
+    taken: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for _ in range(TRIALS):
+        for variant, options in VARIANTS.items():
+            seen: list[Progress] = []
+            nvcodec.encode(clip, size=SIZE, steps=TRIAL_STEPS, device="cpu", report=seen.append, **options)
+            taken[variant].append(seen[-1].seconds / TRIAL_STEPS)
+    return {variant: statistics.median(values) for variant, values in taken.items()}
+
+
+def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dict[str, Any]:
+    """Figures of one fit."""
+    clip = load(folder, name)
+    seen: list[Progress] = []
+    if variant == FLOAT:
+        shape = solve(SIZE, clip.width, clip.height, len(clip.frames), next(iter(VARIANTS.values()))["skip"])
+        options = FitOptions(steps, seed=seed, rep=False, quantised=0.0)
+        fitted = fit(clip.frames, shape, options, torch.device("cpu"), seen.append)
+        return {"steps": steps, "fit_seconds": seen[-1].seconds, "psnr_rgb": float_psnr(fitted, clip.frames)}
+    encoded = nvcodec.encode(
+        clip, size=SIZE, steps=steps, seed=seed, device="cpu", report=seen.append, **VARIANTS[variant]
+    )
+    return {
+        "steps": steps,
+        "fit_seconds": seen[-1].seconds,
+        "parameters": encoded.parameters,
+        "file_bytes": len(encoded.data),
+        "psnr_rgb": encoded.psnr,
+        "psnr_same_network_in_float": float_psnr(encoded.fitted, clip.frames),
+        "shape": dataclasses.asdict(encoded.shape),
+    }
+
+
+@click.command()
+@click.argument("folder", type=Path)
+@click.argument("output", type=Path)
+@click.option("--seconds", default=120.0)
+@click.option("--jobs", default=2)
+@click.option("--only", multiple=True)
+def main(folder: Path, output: Path, seconds: float, jobs: int, only: tuple[str, ...]) -> None:
+    """Measure whatever OUTPUT does not hold yet."""
+    torch.set_num_threads(1)
+    results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {}}
+    clips = only or CLIPS
+
+    def save() -> None:
+        results["provenance"] = {**provenance(), "jobs": jobs, "seconds": seconds}
+        output.write_text(json.dumps(results, indent=1) + "\n")
+
+    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        trials = {n: pool.submit(seconds_a_step, folder, n) for n in clips if n not in results["clips"]}
+        for name, trial in trials.items():
+            results["clips"][name] = {"seconds_a_step": trial.result(), "fits": {}}
+        fits = {}
+        for seed in SEEDS:
+            for name in clips:
+                costs = results["clips"][name]["seconds_a_step"]
+                for variant in (*VARIANTS, FLOAT):
+                    key = f"{variant}, seed {seed}"
+                    if key not in results["clips"][name]["fits"]:
+                        cost = costs.get(variant, costs[next(iter(VARIANTS))])
+                        task = pool.submit(one_fit, folder, name, variant, seed, round(seconds / cost))
+                        fits[task] = name, key
+        for task in concurrent.futures.as_completed(fits):
+            name, key = fits[task]
+            results["clips"][name]["fits"][key] = task.result()
+            click.echo(f"{name}: {key}: {task.result()['psnr_rgb']:.2f} dB", err=True)
+            save()
+
+
+if __name__ == "__main__":
+    main()
