@@ -98,12 +98,8 @@ def main(folder: Path, output: Path, seconds: float, jobs: int, only: tuple[str,
     """Measure whatever OUTPUT does not hold yet."""
     torch.set_num_threads(1)
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {}}
+    results["provenance"] = {**provenance(), "jobs": jobs, "seconds": seconds}
     clips = only or CLIPS
-
-    def save() -> None:
-        results["provenance"] = {**provenance(), "jobs": jobs, "seconds": seconds}
-        output.write_text(json.dumps(results, indent=1) + "\n")
-
     with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         trials = {n: pool.submit(seconds_a_step, folder, n) for n in clips if n not in results["clips"]}
         for name, trial in trials.items():
@@ -122,7 +118,7 @@ def main(folder: Path, output: Path, seconds: float, jobs: int, only: tuple[str,
             name, key = fits[task]
             results["clips"][name]["fits"][key] = task.result()
             click.echo(f"{name}: {key}: {task.result()['psnr_rgb']:.2f} dB", err=True)
-            save()
+            output.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

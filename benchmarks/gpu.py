@@ -1,10 +1,10 @@
 """All that is owed on a GPU, in one call of under ten minutes.
 
-    python benchmarks/gpu.py CLIPS_FOLDER benchmarks/gpu.json [--device cuda] [--epochs 40] [--size 0.75M]
+    python benchmarks/gpu.py CLIPS_FOLDER benchmarks/gpu.json [--device cuda] [--epochs 300] [--seconds 400]
 
 Checks that the golden streams, random networks and a fitted file decode on the device to the CPU's pixels; fits Big
-Buck Bunny at 1280x640; times decoding in batches, beside the float network. With --device cpu --scale 64x32 --size 30k
---epochs 1 it tries itself out.
+Buck Bunny at 1280x640, for --epochs or for as many as a trial says go into --seconds; times decoding in batches, beside
+the float network. With --device cpu --scale 64x32 --size 30k --epochs 1 it tries itself out.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ import nvcodec
 from nvcodec.cli.options import SizeType
 from nvcodec.decoder import Video
 from nvcodec.exact.network import ExactNetwork
+from nvcodec.fit.loop import Progress
 from nvcodec.reader import read_file, read_stream
 from nvcodec.stream import Stream
+from nvcodec.video.reader import Selection, read_clip
 from nvcodec.writer import write_stream
 
+TRIAL_STEPS = 100
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -68,20 +71,33 @@ def milliseconds(function: Any, device: torch.device, rounds: int = 7) -> list[f
 @click.argument("folder", type=Path)
 @click.argument("output", type=Path)
 @click.option("--device", default="cuda")
-@click.option("--epochs", default=40.0)
+@click.option("--epochs", default=300.0, help="At most.")
+@click.option("--seconds", default=400.0, help="Of fitting, at most.")
 @click.option("--scale", type=SizeType())
 @click.option("--size", default="0.75M")
-def main(folder: Path, output: Path, device: str, epochs: float, scale: tuple[int, int] | None, size: str) -> None:
+def main(
+    folder: Path,
+    output: Path,
+    device: str,
+    epochs: float,
+    seconds: float,
+    scale: tuple[int, int] | None,
+    size: str,
+) -> None:
     """Run everything and write OUTPUT."""
     golden = sorted((ROOT / "tests" / "golden").glob("*/[!b]*.sdmn"))
     exact: dict[str, bool] = {path.stem: same_pixels(read_file(path), device, 3) for path in golden}
     random = [same_pixels(read_stream(write_stream(random_stream(s, layers=2))), device, 3) for s in range(40)]
     exact["40 random networks"] = all(random)
+    clip = read_clip(folder / "bigbuckbunny.mp4", Selection((1280, 640), scale))
+    trial: list[Progress] = []
+    nvcodec.encode(clip, size=size, steps=TRIAL_STEPS, device=device, report=trial.append)
+    first, last = trial[0], trial[-1]  # the first steps warm up
+    frames_a_second = (last.step - first.step) / (last.seconds - first.seconds)
+    epochs = min(epochs, seconds * frames_a_second / len(clip.frames))
     start = time.perf_counter()
-    encoded = nvcodec.encode(
-        folder / "bigbuckbunny.mp4", size=size, crop=(1280, 640), scale=scale, epochs=epochs, device=device
-    )
-    seconds = time.perf_counter() - start
+    encoded = nvcodec.encode(clip, size=size, epochs=epochs, device=device)
+    total = time.perf_counter() - start
     stream = read_stream(encoded.data)
     for batch in (1, 3, 16):
         exact[f"fitted file, batches of {batch}"] = same_pixels(stream, device, batch)
@@ -108,7 +124,8 @@ def main(folder: Path, output: Path, device: str, epochs: float, scale: tuple[in
             "size": size,
             "width": encoded.shape.width,
             "height": encoded.shape.height,
-            "seconds": {**encoded.seconds, "total": seconds},
+            "frames_fitted_a_second": frames_a_second,
+            "seconds": {**encoded.seconds, "total": total},
             "file_bytes": len(encoded.data),
             "psnr_rgb": encoded.psnr,
         },

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 def table() -> str:
     """Markdown."""
-    results = json.loads((HERE / "first_release.json").read_text())
+    results = json.loads((HERE / "clips.json").read_text())
     lines = [
         "| clip | frames | size | bytes | PSNR | integers cost | side info, overhead | encode |",
         "|---|---|---|---|---|---|---|---|",
@@ -28,16 +28,13 @@ def table() -> str:
             f"| {row['side_info_and_overhead_share']:.2%} | {row['encode_seconds']:.0f} s |"
         )
     machine = next(iter(results.values()))["provenance"]["machine"]
-    fits = json.loads((HERE / "integers_cost.json").read_text())
-    costs = [f"{row['cost_of_integers_db']:.2f} dB on {name}" for name, row in fits.items() if "psnr_float_fit" in row]
     speed = json.loads((HERE / "decode_speed.json").read_text())
     ratios = [row["ratio"] for row in speed["results"]]
     lines += [
         "",
-        f"Made by `benchmarks/first_release.py` on {machine['threads']} threads of an {machine['processor']}; the "
+        f"Made by `benchmarks/clips.py` on {machine['threads']} threads of an {machine['processor']}; the "
         "defaults, except where the name says otherwise. *Integers cost* is the same network in float less the file. "
-        f"A float network fitted as long, without any quantisation, is ahead by {', '.join(costs)} "
-        "(`benchmarks/integers_cost.json`). Decoding a frame in integers takes "
+        "Decoding a frame in integers takes "
         f"{min(ratios):.2f} to {max(ratios):.2f} times the float network's forward pass "
         "(`benchmarks/decode_speed.json`).",
         "",

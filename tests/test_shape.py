@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from nvcodec.errors import UsageError
 from nvcodec.model.decoder import Decoder
-from nvcodec.model.shape import KERNELS, choose_strides, parse_size, solve
+from nvcodec.model.shape import KERNELS, SKIPS, choose_strides, parse_size, solve
 
 
 @pytest.mark.parametrize(("text", "value"), [("3M", 3_000_000), ("0.75M", 750_000), ("300k", 300_000), ("1234", 1234)])
@@ -18,30 +18,40 @@ def test_bad_sizes(text: str) -> None:
         parse_size(text)
 
 
-# Table 3 of the paper; block weights and multiplications follow from it.
-TABLE_3 = [
-    (960, 480, 3_000_000, 16, 98, (82, 68, 57, 48, 40), (5, 4, 3, 2, 2), 2_341_544, 33.4),
-    (1920, 960, 3_000_000, 16, 84, (70, 58, 48, 40, 33), (5, 4, 4, 3, 2), 2_409_240, 88.3),
-    (1280, 640, 750_000, 12, 43, (36, 30, 24, 20, 17), (5, 4, 4, 2, 2), 564_220, 10.7),
+# Tables 3 and 1 of the paper; block weights and multiplications follow from them.
+PUBLISHED = [
+    (960, 480, 3_000_000, 16, 98, (82, 68, 57, 48, 40), (5, 4, 3, 2, 2), [(4, 8), (8, 16)], 2_341_544, 33.4),
+    (1920, 960, 3_000_000, 16, 84, (70, 58, 48, 40, 33), (5, 4, 4, 3, 2), [(4, 8), (12, 24)], 2_409_240, 88.3),
+    (1280, 640, 750_000, 12, 43, (36, 30, 24, 20, 17), (5, 4, 4, 2, 2), [(4, 8), (8, 16)], 564_220, 10.7),
 ]
 
 
-@pytest.mark.parametrize("row", TABLE_3)
+@pytest.mark.parametrize("row", PUBLISHED)
 def test_published_networks(row: tuple) -> None:
-    width, height, size, embedding, stem, channels, strides, weights, giga = row
+    width, height, size, embedding, stem, channels, strides, grids, weights, giga = row
     shape = solve(size, width, height, 132)
     assert (shape.embedding, shape.stem, shape.channels, shape.strides) == (embedding, stem, channels, strides)
     assert shape.kernels == KERNELS
     assert shape.grid == (2, 4)
+    assert shape.skip_grids == grids
+    assert shape.skip is not None
+    assert shape.skip.invertible
+    assert shape.parameters(132) <= size
     assert shape.coded == (height, width)
     assert shape.block_weights == weights
     assert shape.multiplications / 1e9 == pytest.approx(giga, abs=0.1)
 
 
 @settings(deadline=None)
-@given(st.integers(16, 2000), st.integers(16, 1200), st.integers(60_000, 4_000_000), st.integers(1, 150))
-def test_size_is_met(width: int, height: int, size: int, frames: int) -> None:
-    shape = solve(size, width, height, frames)
+@given(
+    st.integers(16, 2000),
+    st.integers(16, 1200),
+    st.integers(60_000, 4_000_000),
+    st.integers(1, 150),
+    st.sampled_from(SKIPS),
+)
+def test_size_is_met(width: int, height: int, size: int, frames: int, skip: str) -> None:
+    shape = solve(size, width, height, frames, skip)
     assert abs(shape.parameters(frames) / size - 1) < 0.02
     assert shape.coded[0] >= height
     assert shape.coded[1] >= width
@@ -59,8 +69,9 @@ def test_strides_of_the_paper_follow_from_the_rule(width: int, height: int) -> N
     assert product == total
 
 
-def test_parameters_are_those_of_the_network() -> None:
-    shape = solve(50_000, 161, 121, 7)
+@pytest.mark.parametrize("skip", SKIPS)
+def test_parameters_are_those_of_the_network(skip: str) -> None:
+    shape = solve(50_000, 161, 121, 7, skip)
     decoder = Decoder(shape)
     assert sum(p.numel() for p in decoder.parameters()) == shape.decoder_parameters
 

@@ -126,14 +126,15 @@ def test_abnormality() -> None:
 
 
 def test_shapes_at_every_step() -> None:
-    shape = solve(100_000, 100, 72, 3)
+    shape = solve(100_000, 111, 63, 3)
     encoder, decoder = Encoder(shape), Decoder(shape)
     assert shape.skip
-    latents, own_z = analyse(encoder, decoder, torch.rand(2, 3, 72, 100))
+    assert len(shape.skip_grids) == 2
+    latents, own_z = analyse(encoder, decoder, torch.rand(2, 3, 63, 111))
     assert latents[0].shape == (2, shape.embedding, *shape.grid)
     assert [f.shape for f in latents[1:]] == [(2, 1, *grid) for grid in shape.skip_grids]
     assert [z.shape for z in own_z] == [(2, shape.skip.width - 1, *grid) for grid in shape.skip_grids]
-    assert decoder(latents, sampled(shape, 0)).shape == (2, 3, 72, 100)
+    assert decoder(latents, sampled(shape, 0)).shape == (2, 3, 63, 111)
 
 
 @pytest.mark.parametrize("skip", ["invertible", "direct", "none"])

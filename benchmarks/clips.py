@@ -1,10 +1,9 @@
 """Size, quality, time and the price of integers, on real clips.
 
-    python benchmarks/first_release.py CLIPS_FOLDER OUTPUT.json [--epochs E] [--float-fit] [--only NAME]
+    python benchmarks/clips.py CLIPS_FOLDER benchmarks/clips.json [--epochs E] [--only NAME]
 
 For each clip: an encode with the defaults; the same network in float and in integers, and the time both take for a
-frame; with --float-fit, beside it a float network fitted with as many steps and no quantisation. Results are added to
-the JSON as they come, and a clip that is already there is left out.
+frame. Results are added to the JSON as they come, and a clip that is already there is left out.
 """
 
 from __future__ import annotations
@@ -25,9 +24,7 @@ from quality import float_psnr
 import nvcodec
 from nvcodec.accounting import bytes_by_kind
 from nvcodec.decoder import Video
-from nvcodec.encoder import default_steps
 from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import FitOptions, fit
 from nvcodec.reader import read_stream
 from nvcodec.stream import Stream
 from nvcodec.video.reader import Selection, read_clip
@@ -70,7 +67,7 @@ def seconds_a_frame(function: Callable[[int], Any], frames: int, rounds: int = 5
     return taken[1:]
 
 
-def measure(folder: Path, name: str, epochs: float | None, device: str, float_fit: bool) -> dict[str, Any]:
+def measure(folder: Path, name: str, epochs: float | None, device: str) -> dict[str, Any]:
     """All figures of one case."""
     source, crop, scale, size, count, steps = CASES[name]
     clip = read_clip(folder / source, Selection(crop, scale, 0, count))
@@ -87,7 +84,7 @@ def measure(folder: Path, name: str, epochs: float | None, device: str, float_fi
     with torch.inference_mode(), encoded.fitted.decoder.in_float():
         float_time = seconds_a_frame(encoded.fitted.picture, sample)
     exact_time = seconds_a_frame(lambda frame: network.decode([frame]), sample)
-    result: dict[str, Any] = {
+    return {
         "size": size,
         "frames": len(clip.frames),
         "parameters": encoded.parameters,
@@ -103,13 +100,6 @@ def measure(folder: Path, name: str, epochs: float | None, device: str, float_fi
         "exact_ms_a_frame": {"median": 1e3 * statistics.median(exact_time), "spread": [1e3 * t for t in exact_time]},
         "exact_over_float_time": statistics.median(exact_time) / statistics.median(float_time),
     }
-    if float_fit and steps is None:
-        count = default_steps(len(clip.frames)) if epochs is None else round(epochs * len(clip.frames))
-        options = FitOptions(steps=count, quantised=0.0)
-        plain = fit(clip.frames, encoded.shape, options, where)
-        result["psnr_float_fit"] = float_psnr(plain, clip.frames)
-        result["cost_of_integers_db"] = result["psnr_float_fit"] - encoded.psnr
-    return result
 
 
 @click.command()
@@ -117,16 +107,15 @@ def measure(folder: Path, name: str, epochs: float | None, device: str, float_fi
 @click.argument("output", type=Path)
 @click.option("--epochs", type=float)
 @click.option("--device", default="cpu")
-@click.option("--float-fit", is_flag=True, help="Also fit without quantisation, as long again.")
 @click.option("--only", multiple=True)
-def main(folder: Path, output: Path, epochs: float | None, device: str, float_fit: bool, only: tuple[str, ...]) -> None:
+def main(folder: Path, output: Path, epochs: float | None, device: str, only: tuple[str, ...]) -> None:
     """Measure every case that OUTPUT does not hold yet."""
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
     for name in only or CASES:
         if name in results:
             continue
         click.echo(name, err=True)
-        results[name] = {**measure(folder, name, epochs, device, float_fit), "provenance": provenance()}
+        results[name] = {**measure(folder, name, epochs, device), "provenance": provenance()}
         output.write_text(json.dumps(results, indent=1) + "\n")
 
 
