@@ -98,7 +98,6 @@ def main(folder: Path, output: Path, seconds: float, jobs: int, only: tuple[str,
     """Measure whatever OUTPUT does not hold yet."""
     torch.set_num_threads(1)
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {}}
-    results["provenance"] = {**provenance(), "jobs": jobs, "seconds": seconds}
     clips = only or CLIPS
     with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         trials = {n: pool.submit(seconds_a_step, folder, n) for n in clips if n not in results["clips"]}
@@ -116,7 +115,8 @@ def main(folder: Path, output: Path, seconds: float, jobs: int, only: tuple[str,
                         fits[task] = name, key
         for task in concurrent.futures.as_completed(fits):
             name, key = fits[task]
-            results["clips"][name]["fits"][key] = task.result()
+            source = {**provenance(), "jobs": jobs, "seconds": seconds}
+            results["clips"][name]["fits"][key] = {**task.result(), "provenance": source}
             click.echo(f"{name}: {key}: {task.result()['psnr_rgb']:.2f} dB", err=True)
             output.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -45,12 +45,13 @@ def table() -> str:
 
 def ablation() -> str:
     """Markdown: what the parts of the network are worth, and what 8 bits cost."""
-    results = json.loads((HERE / "ablation.json").read_text())
-    clips = results["clips"]
+    clips = json.loads((HERE / "ablation.json").read_text())["clips"]
     fits = {name: _by_variant(clip["fits"]) for name, clip in clips.items()}
-    base, *others = (variant for variant in next(iter(fits.values())) if variant != "float")
+    base, *others = (variant for variant in next(iter(fits.values())) if variant != FLOAT)
+    scales = [of_clip[base][0]["shape"]["skip"]["scales"] for of_clip in fits.values()]
+    heads = [f"{name}, f at {count} scale{'s' * (count > 1)}" for name, count in zip(fits, scales, strict=True)]
     lines = [
-        "| network | " + " | ".join(fits) + " | mean difference |",
+        "| network | " + " | ".join(heads) + " | mean difference |",
         "|---" * (len(fits) + 2) + "|",
     ]
     for variant in (base, *others):
@@ -67,7 +68,7 @@ def ablation() -> str:
             gains += [a["psnr_rgb"] - b["psnr_rgb"] for a, b in zip(rows, of_clip[base], strict=True)]
         difference = "" if variant == base else f"{statistics.mean(gains):+.2f} dB"
         lines.append(f"| {variant} | " + " | ".join(cells) + f" | {difference} |")
-    provenance = results["provenance"]
+    provenance = rows[0]["provenance"]
     rounding = [row["psnr_same_network_in_float"] - row["psnr_rgb"] for f in fits.values() for row in f[base]]
     fitted = [(a["psnr_rgb"], b["psnr_rgb"]) for f in fits.values() for a, b in zip(f["float"], f[base], strict=True)]
     floats, files = (statistics.mean(column) for column in zip(*fitted, strict=True))

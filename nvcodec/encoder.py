@@ -98,7 +98,8 @@ def encode(
         fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
         epochs: how often each frame is seen (if neither this nor ``steps`` is given: :func:`default_steps`).
         steps: updates, one frame each, in place of ``epochs``.
-        skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``.
+        skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``. It has
+            fewer than two scales, or none, where f would take more than a sixth of the size.
         block: ``rep``, reparameterised while fitting, or ``plain``.
         z_gain: standard deviation of the sampled z, 0 (off) to 16; of use to the invertible connection only.
         seed: the same seed, CPU and number of threads give the same file.

@@ -38,8 +38,9 @@ def md5_of(data: bytes) -> str:
 
 def test_encode_decode_info_compare(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "out.sdmn")
+    switches = ["--skip", "invertible", "--block", "rep", "--z-gain", "0.5"]
     common = ["--crop", "40x32", "--scale", "20x16", "--start", "1", "--frames", "3"]
-    assert run(["encode", str(source), "-o", out, "--size", "6k", "--steps", "6", *common, "--json"]) == 0
+    assert run(["encode", str(source), "-o", out, "--size", "6k", "--steps", "6", *switches, *common, "--json"]) == 0
     summary = json.loads(capfd.readouterr().out)
     assert (summary["width"], summary["height"], summary["frames"]) == (20, 16, 3)
     assert summary["file_bytes"] == Path(out).stat().st_size
@@ -107,6 +108,10 @@ def test_a_closed_pipe_is_no_error(tiny_file: Path) -> None:
         (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--crop", "9"], 2),
         (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--crop", "900x900"], 2),
         (["encode", "SOURCE", "-o", "OUT", "--size", "100"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "40M"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--skip", "?"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--block", "?"], 2),
+        (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--z-gain", "17"], 2),
         (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--epochs", "1", "--steps", "1"], 2),
         (["encode", "SOURCE", "-o", "OUT", "--size", "6k", "--device", "toaster"], 2),
         (["encode", "SOURCE", "-o", "TINY", "--size", "6k"], 2),

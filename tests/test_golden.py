@@ -15,7 +15,7 @@ from conftest import GOLDEN
 
 import nvcodec
 from nvcodec import errors
-from nvcodec.bitstream.ops import OPS
+from nvcodec.bitstream.ops import OPS, Add, Noise, Subtract
 from nvcodec.reader import read_file
 from nvcodec.writer import write_stream
 
@@ -47,6 +47,8 @@ def test_there_are_golden_streams() -> None:
     stream = read_file(path_of("1.0/every-operation"))
     used = {type(op) for segment in stream.segments for layer in segment.layers for op in layer.ops}
     assert used == set(OPS.values())
+    whole = [type(op) for op in read_file(path_of("1.0/whole-sdmn")).segments[0].layers[0].ops]
+    assert [whole.count(kind) for kind in (Noise, Subtract, Add)] == [2, 4, 2]
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -29,7 +29,7 @@ PUBLISHED = [
 @pytest.mark.parametrize("row", PUBLISHED)
 def test_published_networks(row: tuple) -> None:
     width, height, size, embedding, stem, channels, strides, grids, weights, giga = row
-    shape = solve(size, width, height, 132)
+    shape = solve(size, width, height, 132, "invertible")
     assert (shape.embedding, shape.stem, shape.channels, shape.strides) == (embedding, stem, channels, strides)
     assert shape.kernels == KERNELS
     assert shape.grid == (2, 4)
@@ -39,7 +39,7 @@ def test_published_networks(row: tuple) -> None:
     assert shape.parameters(132) <= size
     assert shape.coded == (height, width)
     assert shape.block_weights == weights
-    assert shape.multiplications / 1e9 == pytest.approx(giga, abs=0.1)
+    assert shape.trunk_multiplications / 1e9 == pytest.approx(giga, abs=0.1)
 
 
 @settings(deadline=None)
@@ -74,6 +74,23 @@ def test_parameters_are_those_of_the_network(skip: str) -> None:
     shape = solve(50_000, 161, 121, 7, skip)
     decoder = Decoder(shape)
     assert sum(p.numel() for p in decoder.parameters()) == shape.decoder_parameters
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "height", "frames", "scales"),
+    [(300_000, 320, 160, 132, 2), (300_000, 416, 240, 101, 1), (300_000, 416, 240, 1000, 0), (20_000, 40, 32, 2, 1)],
+)
+def test_features_are_a_small_share(size: int, width: int, height: int, frames: int, scales: int) -> None:
+    """Fewer scales where f would take more than a sixth of the size, or the network has too few blocks."""
+    shape = solve(size, width, height, frames, "direct")
+    assert len(shape.skip_grids) == scales
+    assert frames * sum(rows * columns for rows, columns in shape.skip_grids) <= size / 6
+
+
+def test_a_preset_gives_way_to_a_long_clip() -> None:
+    stems = [solve(750_000, 1280, 640, frames).stem for frames in (400, 2000)]
+    assert stems[0] == 43
+    assert stems[1] < 43
 
 
 def test_too_small() -> None:

@@ -9,23 +9,28 @@ from conftest import moving_squares
 import nvcodec
 from nvcodec.accounting import bytes_by_kind
 from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.ops import beside_trunk
 from nvcodec.bitstream.units import SegmentHead
 from nvcodec.exact.kernels import exact_arithmetic
 from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import analyse
+from nvcodec.fit.loop import FitOptions, analyse, fit
+from nvcodec.metrics import psnr
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.encoder import Encoder
-from nvcodec.model.shape import SkipShape, solve
+from nvcodec.model.shape import SKIPS, NetworkShape, SkipShape, solve
 from nvcodec.model.skip import Coupling, abnormality, noise_operations, sampled
 from nvcodec.quantize.builder import Builder, Value
-from nvcodec.quantize.export import Exporter
+from nvcodec.quantize.export import Exporter, export
 from nvcodec.quantize.observe import observe
 from nvcodec.quantize.prepare import prepare
 from nvcodec.reader import read_stream
 from nvcodec.stream import Layer, Segment
 
 CPU = torch.device("cpu")
+WIDTH, HEIGHT = 111, 63  # three blocks, so that f has its two scales
+
+
+def some_latents(shape: NetworkShape) -> list[torch.Tensor]:
+    return [torch.randn(2, shape.embedding, *shape.grid), *(torch.randn(2, 1, *grid) for grid in shape.skip_grids)]
 
 
 def scramble(module: torch.nn.Module, spread: float) -> None:
@@ -72,21 +77,22 @@ def numpy_forward(builder: Builder, target: int, x: np.ndarray) -> np.ndarray:
     return results[target]
 
 
-def test_integer_round_trip() -> None:
+@pytest.mark.parametrize("scale", [0, 1])
+def test_integer_round_trip(scale: int) -> None:
     """NumPy maps integers forward, f = x1 + phi(x2), z = x2 + eta(f), and the exact network gives them back."""
     torch.manual_seed(3)
-    shape = solve(60_000, 40, 32, 2)
+    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible")
     assert shape.skip
     decoder = Decoder(shape)
-    scramble(decoder.skips[0], 0.08)
-    latents = [torch.randn(2, shape.embedding, *shape.grid), *(torch.randn(2, 1, *grid) for grid in shape.skip_grids)]
+    scramble(decoder.skips[scale], 0.08)
+    latents = some_latents(shape)
     prepare(decoder, latents)
     builder = Builder()
     exporter = Exporter(decoder, builder, observe(decoder, latents, sampled(shape, 0)))
-    (height, width), channels = shape.skip_grids[0], shape.skip.width
+    (height, width), channels = shape.skip_grids[scale], shape.skip.width
     places = [builder.add(o.Latent(count, height, width, -128, 127, 1)) for count in (1, channels - 1)]
     # The latents' own unit, so that nothing is rounded between them and the coupling layer.
-    made = exporter.invert(decoder.skips[0], *(Value(place, 5) for place in places), shift=5)
+    made = exporter.invert(decoder.skips[scale], *(Value(place, 5) for place in places), shift=5)
     minus_eta, minus_phi = (op for op in builder.ops if isinstance(op, o.Subtract))
 
     rng = np.random.default_rng(0)
@@ -107,7 +113,8 @@ def test_integer_round_trip() -> None:
 
 
 def test_the_fit_sees_the_decoders_noise() -> None:
-    shape = solve(60_000, 40, 32, 2, z_gain=0.5)
+    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible", z_gain=0.5)
+    assert len(shape.skip_grids) == 2
     tensors = sampled(shape, 77)
     for op, tensor in zip(noise_operations(shape), tensors, strict=True):
         fields = {name: getattr(op, name) for name in ("channels", "height", "width", "scale", "gain", "per_frame")}
@@ -126,7 +133,7 @@ def test_abnormality() -> None:
 
 
 def test_shapes_at_every_step() -> None:
-    shape = solve(100_000, 111, 63, 3)
+    shape = solve(100_000, WIDTH, HEIGHT, 3, "invertible")
     encoder, decoder = Encoder(shape), Decoder(shape)
     assert shape.skip
     assert len(shape.skip_grids) == 2
@@ -137,33 +144,120 @@ def test_shapes_at_every_step() -> None:
     assert decoder(latents, sampled(shape, 0)).shape == (2, 3, 63, 111)
 
 
-@pytest.mark.parametrize("skip", ["invertible", "direct", "none"])
-@pytest.mark.parametrize("block", ["rep", "plain"])
-def test_every_switch_gives_a_file(skip: str, block: str) -> None:
+@pytest.mark.parametrize("bias", [0.0, -12.0])
+@pytest.mark.parametrize("z_gain", [0.0, 1.0])
+@pytest.mark.parametrize("skip", SKIPS)
+def test_integers_follow_the_float_network(skip: str, z_gain: float, bias: float) -> None:
+    """Units, offsets, ranges and the order of operations: only rounding of activations tells the two apart."""
+    torch.manual_seed(1)
+    shape = solve(25_000, WIDTH, HEIGHT, 2, skip, z_gain)
+    decoder = Decoder(shape)
+    for module in decoder.skips:
+        scramble(module, 0.1)
+        if module.coupling:
+            with torch.no_grad():
+                module.coupling.eta.convs[1].bias[0] = bias  # far below where GELU would have ended
+    latents, noise = some_latents(shape), sampled(shape, 9)
+    prepare(decoder, latents)
+    layer = export(decoder, latents, noise)
+    segment = Segment(SegmentHead(0, 2, WIDTH, HEIGHT, 0, 1), np.ones(2), [layer])
+    exact = ExactNetwork(segment, 0, 9, CPU).decode([0, 1]).float()
+    with torch.no_grad():
+        wanted = (decoder(latents, noise) * 255).clamp(0, 255)
+        with_other = (decoder(latents, sampled(shape, 10)) * 255).clamp(0, 255)
+    assert wanted.std() > 5
+    assert (exact - wanted).abs().mean() < 0.5
+    assert (exact - wanted).abs().max() < 3
+    assert ((with_other - wanted).abs().mean() > 0.5) == (skip == "invertible" and z_gain > 0)
+
+
+def test_the_loss_wants_help_from_sampled_z(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture gets worse without the features or with another z; ``normality`` draws the encoder's z to N(0, 1)."""
+    clip = moving_squares(4, HEIGHT, WIDTH)
+    shape = solve(25_000, WIDTH, HEIGHT, 4, "invertible")
+    ends = {}
+    for normality in (0.0, 1e-2):
+        values: list[float] = []
+
+        def watched(z: torch.Tensor, values: list[float] = values) -> torch.Tensor:
+            values.append(float(abnormality(z.detach())))
+            return abnormality(z)
+
+        monkeypatch.setattr("nvcodec.fit.loop.abnormality", watched)
+        fitted = fit(clip, shape, FitOptions(steps=150, normality=normality), CPU)
+        ends[normality] = values[-1]
+    assert ends[1e-2] < 0.5 * ends[0.0]
+
+    def quality(noise: list[torch.Tensor]) -> float:
+        fitted.noise = noise
+        with torch.no_grad():
+            pictures = [(fitted.picture(frame)[0] * 255).round().clamp(0, 255) for frame in range(4)]
+        return sum(psnr(a, b) for a, b in zip(pictures, clip, strict=True)) / 4
+
+    own, other = quality(fitted.noise), quality(sampled(shape, 12345))
+    for skip in fitted.decoder.skips:
+        torch.nn.init.zeros_(skip.merge.weight)
+    without = quality(sampled(shape, 0))
+    assert own > other + 0.2
+    assert own > without + 1
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+def test_every_switch_gives_a_file(skip: str) -> None:
     """The independent decoder agrees, and ``info`` shows f and the connection's weights by themselves."""
-    clip = moving_squares(3, 32, 40)
-    encoded = nvcodec.encode(clip, size="20k", steps=30, skip=skip, block=block, z_gain=0.7, device="cpu")
+    clip = moving_squares(3, HEIGHT, WIDTH)
+    options = {"size": "25k", "steps": 20, "device": "cpu", "skip": skip}
+    encoded = nvcodec.encode(clip, block="plain", z_gain=0.7, **options)
     stream = read_stream(encoded.data)
     kinds = bytes_by_kind(stream)
     assert (kinds["skip_features"] > 0, kinds["skip_weights"] > 0) == (skip != "none", skip != "none")
-    used = {type(op) for op in stream.segments[0].layers[0].ops}
-    assert (o.Noise in used, o.Subtract in used, o.Add in used) == (skip == "invertible",) * 2 + (skip != "none",)
+    ops = stream.segments[0].layers[0].ops
+    counts = [sum(isinstance(op, kind) for op in ops) for kind in (o.Noise, o.Subtract, o.Add)]
+    assert counts == {"invertible": [2, 4, 2], "direct": [0, 0, 2], "none": [0, 0, 0]}[skip]
+    assert {op.gain for op in ops if isinstance(op, o.Noise)} == ({179} if skip == "invertible" else set())
     assert stream.parameters == encoded.parameters == encoded.shape.parameters(3)
     independent = spec_decoder.parse(encoded.data)
     for frame, picture in enumerate(nvcodec.open(stream, device="cpu")):
         assert np.array_equal(picture.permute(1, 2, 0).numpy(), spec_decoder.decode(independent, frame))
+    assert nvcodec.encode(clip, block="rep", z_gain=0.7, **options).data != encoded.data
 
 
-def test_skip_weights_are_counted_where_they_are() -> None:
-    clip = moving_squares(3, 32, 40)
-    encoded = nvcodec.encode(clip, size="20k", steps=40, device="cpu")
-    stream = read_stream(encoded.data)
-    layer = stream.segments[0].layers[0]
-    convs = [layer.convs[place] for place in beside_trunk(layer.ops) if place in layer.convs]
-    assert sum(conv.weights.size + conv.biases.size for conv in convs) == encoded.shape.skip_parameters
+@pytest.mark.parametrize("skip", SKIPS)
+def test_weights_of_the_skip_are_told_from_others(skip: str) -> None:
+    shape = solve(25_000, WIDTH, HEIGHT, 2, skip)
+    decoder, latents = Decoder(shape), some_latents(shape)
+    prepare(decoder, latents)
+    layer = export(decoder, latents, sampled(shape, 0))
+    convs = [layer.convs[place] for place in o.beside_trunk(layer.ops) if place in layer.convs]
+    assert sum(conv.weights.size + conv.biases.size for conv in convs) == shape.skip_parameters
 
 
-@pytest.mark.parametrize("options", [{"skip": "no"}, {"block": "?"}, {"z_gain": -1}, {"z_gain": float("nan")}])
+@pytest.mark.parametrize("z_gain", [0, 16])
+def test_extreme_gains(z_gain: float) -> None:
+    clip = moving_squares(2, HEIGHT, WIDTH)
+    encoded = nvcodec.encode(clip, size="25k", steps=8, skip="invertible", z_gain=z_gain, device="cpu")
+    assert nvcodec.open(read_stream(encoded.data), device="cpu")[:].shape == clip.shape
+
+
+@pytest.mark.parametrize(
+    "options", [{"skip": "no"}, {"block": "?"}, {"z_gain": -1}, {"z_gain": 16.1}, {"z_gain": float("nan")}]
+)
 def test_wrong_switches(options: dict) -> None:
     with pytest.raises(nvcodec.UsageError):
         nvcodec.encode(moving_squares(1, 16, 16), size="20k", device="cpu", **options)
+
+
+@pytest.mark.parametrize("when", ["before the switch", "after it"])
+@pytest.mark.parametrize("skip", SKIPS)
+def test_a_diverged_fit_is_one_sentence(skip: str, when: str) -> None:
+    shape = solve(25_000, WIDTH, HEIGHT, 2, skip)
+    decoder, latents = Decoder(shape), some_latents(shape)
+    if when == "after it":
+        prepare(decoder, latents)
+    with torch.no_grad():
+        decoder.trunk[1].bias[0] = float("nan")
+    with pytest.raises(nvcodec.NvcodecError, match="diverged"):
+        if when == "after it":
+            export(decoder, latents, sampled(shape, 0))
+        else:
+            prepare(decoder, latents)

@@ -29,8 +29,16 @@ from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_G
 @click.option("--fps", type=RateType(), help="Frame rate of images, or in place of the video's time stamps.")
 @click.option("--epochs", type=float, help="How often each frame is seen; 28 if not given, more for short clips.")
 @click.option("--steps", type=click.IntRange(1), help="Updates, one frame each, in place of --epochs.")
-@click.option("--skip", type=click.Choice(SKIPS), default=DEFAULT_SKIP, help="Skip connection.", show_default=True)
-@click.option("--block", type=click.Choice(BLOCKS), default=DEFAULT_BLOCK, help="Reparameterise?", show_default=True)
+@click.option(
+    "--skip", type=click.Choice(SKIPS), default=DEFAULT_SKIP, help="How features reach the decoder.", show_default=True
+)
+@click.option(
+    "--block",
+    type=click.Choice(BLOCKS),
+    default=DEFAULT_BLOCK,
+    help="rep: sums of branches while fitted.",
+    show_default=True,
+)
 @click.option("--z-gain", type=float, default=DEFAULT_Z_GAIN, help="Deviation of z; 0: off.", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @device_options
@@ -114,6 +122,7 @@ def command(
             "width": result.shape.width,
             "height": result.shape.height,
             "parameters": result.parameters,
+            "skip_scales": len(result.shape.skip_grids),
             "psnr_rgb": result.psnr,
             "seconds": result.seconds,
         }

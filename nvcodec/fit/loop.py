@@ -28,7 +28,8 @@ class FitOptions:
         batch: frames a step.
         seed: of initialisation, of the frames' order and of z.
         rep: whether the blocks are reparameterised.
-        muon_rate, adam_rate: peak learning rates of convolution kernels and of everything else.
+        muon_rate, adam_rate: peak learning rates of convolution kernels with more than one channel in, and of
+            everything else.
         warmup: share of the steps over which the rates rise.
         quantised: share of the steps, the last ones, with quantisation in the loop; 0 fits a plain float network.
         normality: weight of the distance of z from N(0, 1), in nats a value, beside the mean squared error.

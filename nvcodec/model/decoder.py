@@ -19,6 +19,11 @@ HEAD_UNIT = 256 / 255  # the head predicts (x - 1/2) * 255/256, so that its inte
 LATENT_PEAK = 127
 
 
+def latent_integers(latent: torch.Tensor, step: float) -> torch.Tensor:
+    """What a file holds of ``latent``: multiples of ``step`` within +-127, still float32."""
+    return (latent / step).round().clamp(-LATENT_PEAK, LATENT_PEAK)
+
+
 class Decoder(nn.Module):
     """Latents to pictures.
 
@@ -85,7 +90,7 @@ class Decoder(nn.Module):
         if self.latent_steps is None:
             return list(latents)
         return [
-            ste(latent, (latent / step).round().clamp(-LATENT_PEAK, LATENT_PEAK) * step)
+            ste(latent, latent_integers(latent, step) * step)
             for latent, step in zip(latents, self.latent_steps, strict=True)
         ]
 

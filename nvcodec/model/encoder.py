@@ -57,8 +57,11 @@ class Encoder(nn.Module):
             last = place == len(shape.strides) - 1
             out = shape.embedding if last else WIDTH
             shrink = nn.Conv2d(channels, out, stride, stride)
-            norm = [shrink, ChannelNorm(out)] if not place else [ChannelNorm(channels), shrink]
-            self.stages.append(nn.Sequential(*norm, ConvNeXtBlock(out)))
+            # The normalised embedding of a lone stage would have lost what tells frames apart.
+            around = [shrink] if last else [shrink, ChannelNorm(out)]
+            if place:
+                around = [ChannelNorm(channels), shrink]
+            self.stages.append(nn.Sequential(*around, ConvNeXtBlock(out)))
             channels = out
         skip = shape.skip
         self.taps = nn.ModuleList(nn.Conv2d(WIDTH, skip.width, 1) for _ in range(skip.scales)) if skip else ()

@@ -13,6 +13,7 @@ import itertools
 import math
 import re
 
+from nvcodec.bitstream.ops import MAX_WEIGHTS
 from nvcodec.errors import UsageError
 
 KERNELS = (1, 3, 5, 5, 5)
@@ -23,7 +24,7 @@ EMBEDDING = 128  # values a frame: 16x2x4
 PADDING_WEIGHT, GRID_WEIGHT = 1.0, 0.05
 GOOD_ENOUGH = 0.003  # distance from the size, of it, at which no better network is looked for
 SKIP_SCALES = 2  # Table 1
-SKIP_SHARE = 0.08  # of the size, for the inverse side of the skip connection
+SKIP_SHARE = 0.04  # of the size, for the coupling layer of one scale
 SKIP_FEATURE_SHARE = 1 / 6  # of the size, at most, for f
 DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
 
@@ -145,8 +146,8 @@ class NetworkShape:
         return self.decoder_parameters + frames * self.latent_values
 
     @property
-    def multiplications(self) -> int:
-        """Multiplications to decode a frame, those of the skip connection left out."""
+    def trunk_multiplications(self) -> int:
+        """Multiplications of stem, blocks and head to decode a frame."""
         height, width = self.grid
         total = height * width * self.embedding * self.stem
         inputs = (self.stem, *self.channels[:-1])
@@ -190,8 +191,10 @@ def solve(
         z_gain: standard deviation of the sampled z, 0 to 16.
 
     Raises:
-        UsageError: the clip cannot be coded with so few parameters.
+        UsageError: the clip cannot be coded with so few parameters, or no stream holds as many.
     """
+    if size > MAX_WEIGHTS:
+        raise UsageError(f"--size may be at most {MAX_WEIGHTS}, got {size}")
     for scales in range(SKIP_SCALES if skip != "none" else 0, -1, -1):
         connection = _connection(scales, size, skip, z_gain)
         preset = _preset(size, width, height, connection)
@@ -211,8 +214,8 @@ def _connection(scales: int, size: int, kind: str, z_gain: float) -> SkipShape |
         return None
     if kind == "direct":
         return SkipShape(scales)
-    # Two coupling layers of width 2g and growth g have about 504 g^2 weights.
-    growth = max(1, round(math.sqrt(SKIP_SHARE * max(size, 0) / 504)))
+    # A coupling layer of width 2g and growth g has about 252 g^2 weights.
+    growth = max(1, round(math.sqrt(SKIP_SHARE * max(size, 0) / 252)))
     return SkipShape(scales, 2 * growth, growth, round(256 * z_gain))
 
 

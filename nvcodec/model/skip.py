@@ -31,9 +31,9 @@ from nvcodec.model.shape import DENSE_CONVS, NetworkShape, SkipShape
 SLOPE = 0.2
 
 
-def one_step(channels: int) -> int:
-    """The group with which all channels share a step: in small convolutions steps of their own would cost more bytes
-    than they save."""
+def whole_group(channels: int) -> int:
+    """The quantisation group that is all channels: in small convolutions steps of their own would cost more bytes than
+    they save."""
     return min(channels, 255)
 
 
@@ -48,7 +48,7 @@ class DenseBlock(nn.Module):
         super().__init__()
         widths = [growth] * (DENSE_CONVS - 1) + [channels_out]
         self._convs = nn.ModuleList(
-            Conv(channels_in + i * growth, width, 3, one_step(width)) for i, width in enumerate(widths)
+            Conv(channels_in + i * growth, width, 3, whole_group(width)) for i, width in enumerate(widths)
         )
         for parameter in self._convs[-1].parameters():
             nn.init.zeros_(parameter)
@@ -96,7 +96,7 @@ class Skip(nn.Module):
     def __init__(self, shape: SkipShape, channels: int) -> None:
         super().__init__()
         self.coupling = Coupling(shape.width, shape.growth) if shape.invertible else None
-        self.merge = Conv(shape.width, channels, 1, one_step(channels))
+        self.merge = Conv(shape.width, channels, 1, whole_group(channels))
 
     def split(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """f and z (None if direct) of the encoder's features [batch, width, height, width]."""

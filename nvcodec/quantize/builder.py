@@ -99,13 +99,15 @@ class Builder:
             if limits:
                 raise BoundBroken
             shift -= 1
+        if steps.max() > MAX_STEP:
+            raise BoundBroken
         t_units = 2.0 ** SECOND_SHIFTS[steps] / MULTIPLIERS[steps]  # of t in a unit of the result
         bias_in_t = bias * 2.0**shift * t_units
         bias_shift = max(0, math.floor(math.log2(t_units.min() / BIAS_FRACTION)))
         while np.abs(np.round(bias_in_t / 2**bias_shift)).max() > BIAS_PEAK:
             bias_shift += 1
         biases = np.round(bias_in_t / 2**bias_shift).astype(np.int32)
-        if steps.max() > MAX_STEP or bias_shift > 12:
+        if bias_shift > 12:
             raise BoundBroken
         low, high = limits or (-PRE_PEAK - 1, PRE_PEAK)
         op = ConvOp(source, len(weights), weights.shape[2], weights.shape[3], conv.group, bias_shift, low, high)

@@ -15,10 +15,11 @@ import torch
 
 from nvcodec.bitstream.ops import Add, Concat, Crop, Function, Latent, LatentKind, Resample, Shuffle, Subtract, infer
 from nvcodec.exact.functions import NORMAL_SHIFT
-from nvcodec.model.decoder import LATENT_PEAK, Decoder
+from nvcodec.model.decoder import Decoder, latent_integers
 from nvcodec.model.skip import SLOPE, DenseBlock, Skip, noise_operations
 from nvcodec.quantize.builder import FINEST, HEADROOM, PRE_PEAK, Builder, Value, integer_range
 from nvcodec.quantize.observe import Seen, observe
+from nvcodec.quantize.prepare import check_finite
 from nvcodec.stream import Layer
 
 HEAD_SHIFT = 8  # the head's unit is 1/256, which HEAD_UNIT makes 1/255 of the picture's range
@@ -41,16 +42,17 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
         get a coarser unit, so every bound holds.
 
     Raises:
-        NvcodecError: no unit is coarse enough, because the fit has diverged.
+        NvcodecError: no unit is coarse enough, or a value is not finite, because the fit has diverged.
     """
     assert decoder.latent_steps is not None, "prepare() comes first"
+    check_finite(decoder, latents)
     shape, steps = decoder.shape, decoder.latent_steps
     builder = Builder()
     exporter = Exporter(decoder, builder, observe(decoder, latents, noise))
     kinds = [LatentKind.EMBEDDING] + [LatentKind.SKIP_FEATURE] * len(shape.skip_grids)
     held = {}
     for latent, step, kind in zip(latents, steps, kinds, strict=True):
-        values = (latent / step).round().clamp(-LATENT_PEAK, LATENT_PEAK).cpu().numpy().astype(np.int16)
+        values = latent_integers(latent, step).cpu().numpy().astype(np.int16)
         channels, height, width = values.shape[1:]
         held[builder.add(Latent(channels, height, width, int(values.min()), int(values.max()), kind))] = values
     embedding, *features = held
@@ -58,7 +60,9 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
         exporter.recover(scale, Value(f, -round(math.log2(step))))
         for scale, (f, step) in enumerate(zip(features, steps[1:], strict=True))
     ]
-    made = builder.convolve(decoder.stem, embedding, steps[0], exporter.shift_for(decoder.stem))
+    stem = decoder.stem
+    shift = exporter.shift_for(stem, GELU_REACH)
+    made = builder.finest(range(shift, -1, -1), functools.partial(builder.convolve, stem, embedding, steps[0]))
     for number in range(len(decoder.blocks) + 1):
         # No unit is finer than its input's.
         made = builder.finest(range(made.shift, -1, -1), functools.partial(exporter.stage, number, made, skips))
@@ -76,10 +80,10 @@ class Exporter:
         self.builder = builder
         self.seen = seen
 
-    def shift_for(self, conv: torch.nn.Module) -> int:
-        """The finest unit in which a convolution's result, as far as its activation needs it, fits 12 bits."""
+    def shift_for(self, conv: torch.nn.Module, reach: float = math.inf) -> int:
+        """The finest unit in which a convolution's result, where it is not below ``-reach``, fits 12 bits."""
         low, high = self.seen[conv][1]
-        far = max(high, min(-low, GELU_REACH), 2.0**-4)
+        far = max(high, min(-low, reach), 2.0**-4)
         return max(0, min(FINEST, math.floor(math.log2(PRE_PEAK / (far * HEADROOM)))))
 
     def stage(self, number: int, made: Value, skips: Sequence[Value], shift: int) -> Value:
@@ -98,20 +102,20 @@ class Exporter:
         if number:
             place = builder.add(Shuffle(place, self.decoder.shape.strides[number - 1]))
         if 1 <= number <= len(skips):
-            place = self.merge(place, number - 1, skips[number - 1], shift)
+            limits = integer_range(self.seen[conv][0], shift)
+            place = self.merge(place, self.decoder.skips[number - 1], skips[number - 1], shift, limits)
         if conv is self.decoder.head:
             return builder.convolve(conv, place, 2.0**-shift, HEAD_SHIFT, (0, 255), HEAD_OFFSET)
-        return builder.convolve(conv, place, 2.0**-shift, self.shift_for(conv))
+        return builder.convolve(conv, place, 2.0**-shift, self.shift_for(conv, GELU_REACH))
 
-    def merge(self, place: int, scale: int, features: Value, shift: int) -> int:
-        """The features of the skip connection added to a tensor of the trunk in units of 2^-shift."""
-        builder, conv, tensor = self.builder, self.decoder.skips[scale].merge, self.builder.tensors[place]
+    def merge(self, place: int, skip: Skip, features: Value, shift: int, limits: tuple[int, int]) -> int:
+        """The features of a skip added to a tensor of the trunk in units of 2^-shift; ``limits`` are the sum's."""
+        builder, conv, tensor = self.builder, skip.merge, self.builder.tensors[place]
         # A 1x1 convolution yields the same before the resampling as after it, on fewer pixels.
-        limits = integer_range(self.seen[conv][1], shift)
-        added = builder.convolve(conv, features.place, 2.0**-features.shift, shift, limits)
+        own_limits = integer_range(self.seen[conv][1], shift)
+        added = builder.convolve(conv, features.place, 2.0**-features.shift, shift, own_limits)
         resampled = builder.add(Resample(added.place, tensor.height, tensor.width))
-        following = self.decoder.trunk[scale + 2]
-        return builder.add(Add(place, resampled, *integer_range(self.seen[following][0], shift)))
+        return builder.add(Add(place, resampled, *limits))
 
     def recover(self, scale: int, f: Value) -> Value:
         """The features that one scale of the skip connection recovers from f."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
+from nvcodec.errors import NvcodecError
 from nvcodec.exact.steps import MULTIPLIERS
 from nvcodec.model.decoder import LATENT_PEAK, Decoder
 
@@ -25,7 +26,11 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
     feature shares units with what it is added to. A weight step is m * 2^-e, m a multiplier of the specification
     (divided by the embeddings' step in the stem), one for each of a convolution's groups of channels: with activations
     in powers of two every accumulator then has a step index that is exact.
+
+    Raises:
+        NvcodecError: a value is not finite.
     """
+    check_finite(decoder, latents)
     peaks = [float(latent.abs().max()) or 1.0 for latent in latents]
     features = [min(FINEST_FEATURE, max(0, math.floor(math.log2(LATENT_PEAK / peak)))) for peak in peaks[1:]]
     decoder.latent_steps = [peaks[0] / LATENT_PEAK, *(2.0**-shift for shift in features)]
@@ -38,6 +43,16 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
         wanted = (rms.clamp(min=floor) / RMS_STEPS * unit).cpu()
         steps = (nearest_step(wanted) / unit).repeat_interleave(conv.group)[: len(squares)]
         conv.step = steps.view(-1, 1, 1, 1).to(conv.weight.device, conv.weight.dtype)
+
+
+def check_finite(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
+    """Refuse a network that has diverged.
+
+    Raises:
+        NvcodecError: a parameter or a latent is infinite or not a number.
+    """
+    if not all(tensor.isfinite().all() for tensor in (*decoder.parameters(), *latents)):
+        raise NvcodecError("the fit has diverged: a value is not finite; another --seed may help")
 
 
 def nearest_step(wanted: torch.Tensor) -> torch.Tensor:
