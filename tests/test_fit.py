@@ -1,17 +1,17 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from conftest import moving_squares
 
 import nvcodec
-from nvcodec.exact.steps import factors
+from nvcodec.exact.steps import MAX_STEP, factors
 from nvcodec.fit.loop import FitOptions, Progress, fit, schedule
 from nvcodec.fit.muon import Muon, orthogonalise
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import solve
-from nvcodec.quantize.builder import step_indices
-from nvcodec.quantize.prepare import nearest_step
+from nvcodec.quantize.steps import factor_of, nearest_index
 from nvcodec.reader import read_stream
 
 CPU = torch.device("cpu")
@@ -44,11 +44,19 @@ def test_schedule() -> None:
 
 
 def test_steps_have_exact_indices() -> None:
-    wanted = torch.logspace(-8, -2, 300, dtype=torch.float64)
-    steps = nearest_step(wanted)
-    assert ((steps / wanted).log2().abs() < 0.08).all()
-    indices = step_indices(steps.numpy())
-    assert (factors(indices) == steps.numpy()).all()
+    wanted = np.logspace(-8, -2, 300)
+    indices = nearest_index(wanted)
+    assert (np.abs(np.log2(factor_of(indices) / wanted)) < 0.08).all()
+    inside = indices[(indices >= 0) & (indices <= MAX_STEP)]
+    assert len(inside) > 100
+    assert (factors(inside) == factor_of(inside)).all()
+
+
+@pytest.mark.parametrize("error", [-1e-7, 0.0, 1e-7])
+def test_a_rounded_factor_keeps_its_index(error: float) -> None:
+    """Just below an octave's end as well, where the nearest factor is the next octave's first."""
+    indices = np.arange(-40, MAX_STEP + 40)
+    assert (nearest_index(factor_of(indices) * (1 + error)) == indices).all()
 
 
 def test_same_seed_same_file(tiny_clip: torch.Tensor) -> None:

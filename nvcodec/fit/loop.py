@@ -38,7 +38,7 @@ class FitOptions:
     steps: int
     batch: int = 1
     seed: int = 0
-    rep: bool = True
+    rep: bool = False
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
     warmup: float = 0.05

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from nvcodec.bitstream.ops import Conv as ConvOp
 from nvcodec.bitstream.ops import Function, Op, Table, Tensor, infer_one
@@ -21,6 +20,7 @@ from nvcodec.exact.bounds import LIMIT, reach, rounded_bias
 from nvcodec.exact.steps import MAX_STEP, MULTIPLIERS, SECOND_SHIFTS
 from nvcodec.model.conv import Conv
 from nvcodec.quantize.observe import Range
+from nvcodec.quantize.steps import nearest_index
 from nvcodec.stream import ConvWeights
 
 PRE_PEAK = 2047  # pre-activations and features: 12 bits
@@ -93,9 +93,9 @@ class Builder:
         assert conv.step is not None and conv.bias is not None
         weights = conv.integers().detach().cpu().numpy().astype(np.int32)
         bias = conv.bias.detach().double().cpu().numpy() + offset
-        # A weight step times the input's unit is m * 2^-e by construction, so the nearest index is exact.
+        # A weight step times the input's unit is m * 2^-e by construction, up to float32's rounding.
         scale = conv.step.double().flatten().cpu().numpy() * unit
-        while (steps := step_indices(scale * 2.0**shift)).min() < 0:
+        while (steps := nearest_index(scale * 2.0**shift)).min() < 0:
             if limits:
                 raise BoundBroken
             shift -= 1
@@ -130,13 +130,6 @@ class Builder:
         tensor = self.tensors[value.place]
         limits = integer_range((tensor.low * 2.0**-value.shift, tensor.high * 2.0**-value.shift), shift)
         return self.activate(Function.IDENTITY, value, shift, limits)
-
-
-def step_indices(wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """The step index whose factor is nearest to each of ``wanted``; it may lie outside what a stream can say."""
-    whole = np.floor(np.log2(wanted / 128))
-    eighths = np.abs(MULTIPLIERS[:8] - wanted[:, None] * 2.0 ** -whole[:, None]).argmin(1)
-    return (-6 - whole.astype(np.int64)) * 8 + eighths
 
 
 def integer_range(values: Range, shift: int) -> tuple[int, int]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from nvcodec.errors import NvcodecError
-from nvcodec.exact.steps import MULTIPLIERS
 from nvcodec.model.decoder import LATENT_PEAK, Decoder
+from nvcodec.quantize.steps import factor_of, nearest_index
 
 RMS_STEPS = 20.0  # a group's root mean square in steps: about 6.4 bits a weight, and 127 steps reach 6 sigma
 FINEST_FEATURE = 12  # a feature's step is at least 2^-12
@@ -40,8 +40,9 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
         squares = conv.weight.detach().double().square().mean((1, 2, 3))
         rms = torch.stack([group.mean() for group in torch.split(squares, conv.group)]).sqrt()
         floor = float(rms.mean()) * 1e-3 or 1e-6  # a group that has died keeps a sane step
-        wanted = (rms.clamp(min=floor) / RMS_STEPS * unit).cpu()
-        steps = (nearest_step(wanted) / unit).repeat_interleave(conv.group)[: len(squares)]
+        wanted = (rms.clamp(min=floor) / RMS_STEPS * unit).cpu().numpy()
+        nearest = torch.from_numpy(factor_of(nearest_index(wanted)))
+        steps = (nearest / unit).repeat_interleave(conv.group)[: len(squares)]
         conv.step = steps.view(-1, 1, 1, 1).to(conv.weight.device, conv.weight.dtype)
 
 
@@ -53,12 +54,3 @@ def check_finite(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
     """
     if not all(tensor.isfinite().all() for tensor in (*decoder.parameters(), *latents)):
         raise NvcodecError("the fit has diverged: a value is not finite; another --seed may help")
-
-
-def nearest_step(wanted: torch.Tensor) -> torch.Tensor:
-    """The m * 2^-e nearest to each of ``wanted`` (positive), in float64, where it is exact."""
-    multipliers = torch.from_numpy(MULTIPLIERS[:8].astype("float64"))
-    exponents = torch.floor(torch.log2(wanted / 128))[:, None] + torch.tensor([0.0, 1.0])
-    candidates = (multipliers[None, None] * 2.0 ** exponents[..., None]).flatten(1)
-    best = (candidates.log2() - wanted.log2()[:, None]).abs().argmin(1)
-    return candidates[torch.arange(len(wanted)), best]
