@@ -35,11 +35,11 @@ CLIPS: dict[str, tuple[str, Selection]] = {
     "blackswan 432x240": ("davis480/blackswan", Selection(None, (432, 240), 0, FRAMES)),
 }
 VARIANTS: dict[str, dict[str, Any]] = {
-    "invertible, plain": {"skip": "invertible", "block": "plain"},
+    "invertible, plain": {"skip": "invertible", "block": "plain", "z_gain": 1.0},
     "invertible, plain, z off": {"skip": "invertible", "block": "plain", "z_gain": 0.0},
     "direct, plain": {"skip": "direct", "block": "plain"},
     "none, plain": {"skip": "none", "block": "plain"},
-    "invertible, rep": {"skip": "invertible", "block": "rep"},
+    "invertible, rep": {"skip": "invertible", "block": "rep", "z_gain": 1.0},
     "none, rep": {"skip": "none", "block": "rep"},
 }
 FLOAT = "float"
@@ -70,8 +70,9 @@ def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dic
     clip = load(folder, name)
     seen: list[Progress] = []
     if variant == FLOAT:
-        shape = solve(SIZE, clip.width, clip.height, len(clip.frames), next(iter(VARIANTS.values()))["skip"])
-        options = FitOptions(steps, seed=seed, rep=False, quantised=0.0)
+        first = next(iter(VARIANTS.values()))
+        shape = solve(SIZE, clip.width, clip.height, len(clip.frames), first["skip"], first["z_gain"])
+        options = FitOptions(steps, seed=seed, rep=first["block"] == "rep", quantised=0.0)
         fitted = fit(clip.frames, shape, options, torch.device("cpu"), seen.append)
         return {"steps": steps, "fit_seconds": seen[-1].seconds, "psnr_rgb": float_psnr(fitted, clip.frames)}
     encoded = nvcodec.encode(

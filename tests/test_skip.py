@@ -81,7 +81,7 @@ def numpy_forward(builder: Builder, target: int, x: np.ndarray) -> np.ndarray:
 def test_integer_round_trip(scale: int) -> None:
     """NumPy maps integers forward, f = x1 + phi(x2), z = x2 + eta(f), and the exact network gives them back."""
     torch.manual_seed(3)
-    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible")
+    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible", 1.0)
     assert shape.skip
     decoder = Decoder(shape)
     scramble(decoder.skips[scale], 0.08)
@@ -133,7 +133,7 @@ def test_abnormality() -> None:
 
 
 def test_shapes_at_every_step() -> None:
-    shape = solve(100_000, WIDTH, HEIGHT, 3, "invertible")
+    shape = solve(100_000, WIDTH, HEIGHT, 3, "invertible", 1.0)
     encoder, decoder = Encoder(shape), Decoder(shape)
     assert shape.skip
     assert len(shape.skip_grids) == 2
@@ -174,7 +174,7 @@ def test_integers_follow_the_float_network(skip: str, z_gain: float, bias: float
 def test_the_loss_wants_help_from_sampled_z(monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture gets worse without the features or with another z; ``normality`` draws the encoder's z to N(0, 1)."""
     clip = moving_squares(4, HEIGHT, WIDTH)
-    shape = solve(25_000, WIDTH, HEIGHT, 4, "invertible")
+    shape = solve(25_000, WIDTH, HEIGHT, 4, "invertible", 1.0)
     ends = {}
     for normality in (0.0, 1e-2):
         values: list[float] = []

@@ -60,7 +60,9 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "every-operation": lambda: write_stream(random_stream(22, segments=2, layers=2, operations=14), run=2),
     "three-layers": lambda: write_stream(random_stream(12, layers=3), run=1),
     "whole-sdmn": lambda: (
-        nvcodec.encode(moving_squares(3, 63, 111), size="25k", steps=120, device="cpu", skip="invertible").data
+        nvcodec.encode(
+            moving_squares(3, 63, 111), size="25k", steps=120, device="cpu", skip="invertible", z_gain=1.0
+        ).data
     ),
 }
 

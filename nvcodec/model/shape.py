@@ -30,7 +30,7 @@ DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
 
 SKIPS = ("invertible", "direct", "none")  # how features of the encoder reach the decoder beside the embedding
 BLOCKS = ("rep", "plain")  # whether blocks are reparameterised while they are fitted
-DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_Z_GAIN = "direct", "plain", 1.0
+DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_Z_GAIN = "direct", "plain", 0.0
 
 
 @dataclasses.dataclass(frozen=True)
