@@ -265,13 +265,19 @@ class _Family:
         while high - low > 1e-3:
             middle = (low + high) / 2
             low, high = (middle, high) if self.build(middle).parameters(self.frames) <= self.size else (low, middle)
-        # Small networks grow in large steps: there blocks give or take a channel, as few blocks as possible.
+        # Small networks grow in large steps: there blocks give or take a channel or two, as few as possible.
         blocks = len(self.build(low).strides)
-        options = sorted(itertools.product((0, -1, 1), repeat=blocks), key=lambda extras: sum(map(abs, extras)))
-        shapes = [self.build(stem, extras) for extras in options for stem in (low, high)]
-        errors = [abs(shape.parameters(self.frames) - self.size) / self.size for shape in shapes]
-        good = (place for place, error in enumerate(errors) if error < GOOD_ENOUGH)
-        return shapes[next(good, errors.index(min(errors)))]
+        options = sorted(itertools.product((0, -1, 1, -2, 2), repeat=blocks), key=lambda extras: sum(map(abs, extras)))
+        best = self.build(low)
+        for extras, stem in itertools.product(options, (low, high)):
+            if self.error(best) < GOOD_ENOUGH:
+                break
+            best = min(best, self.build(stem, extras), key=self.error)
+        return best
+
+    def error(self, shape: NetworkShape) -> float:
+        """How far the parameters of ``shape`` are from the size, of it."""
+        return abs(shape.parameters(self.frames) - self.size) / self.size
 
 
 @functools.cache
