@@ -23,7 +23,8 @@ from machine import provenance
 from quality import float_psnr
 
 import nvcodec
-from nvcodec.fit.loop import FitOptions, Progress, fit
+from nvcodec.fit.loop import Fit, FitOptions
+from nvcodec.fit.run import Progress, run
 from nvcodec.model.shape import solve
 from nvcodec.video.clip import Clip
 from nvcodec.video.reader import Selection, read_clip
@@ -73,8 +74,9 @@ def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dic
         first = next(iter(VARIANTS.values()))
         shape = solve(SIZE, clip.width, clip.height, len(clip.frames), first["skip"], first["z_gain"])
         options = FitOptions(steps, seed=seed, rep=first["block"] == "rep", quantised=0.0)
-        fitted = fit(clip.frames, shape, options, torch.device("cpu"), seen.append)
-        return {"steps": steps, "fit_seconds": seen[-1].seconds, "psnr_rgb": float_psnr(fitted, clip.frames)}
+        fit = Fit(clip.frames, shape, options, torch.device("cpu"))
+        run(fit, seen.append)
+        return {"steps": steps, "fit_seconds": fit.seconds, "psnr_rgb": float_psnr(fit.result(), clip.frames)}
     encoded = nvcodec.encode(
         clip, size=SIZE, steps=steps, seed=seed, device="cpu", report=seen.append, **VARIANTS[variant]
     )

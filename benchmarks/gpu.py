@@ -24,7 +24,7 @@ import nvcodec
 from nvcodec.cli.options import SizeType
 from nvcodec.decoder import Video
 from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import Progress
+from nvcodec.fit.run import Progress
 from nvcodec.reader import read_file, read_stream
 from nvcodec.stream import Stream
 from nvcodec.video.reader import Selection, read_clip

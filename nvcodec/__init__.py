@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nvcodec.encoder import encode as encode
     from nvcodec.errors import CorruptStreamError as CorruptStreamError
     from nvcodec.errors import InputError as InputError
+    from nvcodec.errors import Interrupted as Interrupted
     from nvcodec.errors import NvcodecError as NvcodecError
     from nvcodec.errors import UnsupportedVersionError as UnsupportedVersionError
     from nvcodec.errors import UsageError as UsageError
@@ -41,6 +42,7 @@ _HOME = {
     "InputError": ("nvcodec.errors", "InputError"),
     "CorruptStreamError": ("nvcodec.errors", "CorruptStreamError"),
     "UnsupportedVersionError": ("nvcodec.errors", "UnsupportedVersionError"),
+    "Interrupted": ("nvcodec.errors", "Interrupted"),
     "VerificationError": ("nvcodec.errors", "VerificationError"),
 }
 __all__ = ["__version__", *(name for name in _HOME if name != "open")]  # a star import must not hide open()

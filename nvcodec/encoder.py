@@ -18,9 +18,11 @@ from nvcodec import __version__
 from nvcodec.bitstream.units import SegmentHead, Video
 from nvcodec.decoder import Video as DecodedVideo
 from nvcodec.decoder import pick_device, picture_bytes
-from nvcodec.errors import InputError, UsageError, VerificationError
+from nvcodec.errors import InputError, Interrupted, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import FitOptions, Fitted, Progress, fit
+from nvcodec.fit import checkpoint
+from nvcodec.fit.loop import Fit, FitOptions, Fitted
+from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import (
     BLOCKS,
@@ -37,11 +39,14 @@ from nvcodec.reader import read_stream
 from nvcodec.stream import Layer, Segment, Stream
 from nvcodec.video.clip import Clip, steady
 from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
-from nvcodec.video.sinks import atomic_file
+from nvcodec.video.sinks import atomic_file, check_writable
 from nvcodec.writer import write_stream
 
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
+#: Presets, as multiples of the default's steps.
+PRESETS = {"draft": 0.25, "normal": 1.0, "fine": 4.0, "finest": 16.0}
+ON_INTERRUPT = ("checkpoint", "write")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Encoded:
         fitted: the network it was made of, in float, with its quantisation steps.
         shape: the network's.
         parameters: integers stored in the file.
+        interrupted: whether the fit was cut short.
         psnr: mean over the frames of the RGB PSNR of what the file decodes to, dB.
         seconds: time spent in ``reading``, ``fitting``, ``quantising``, ``writing`` and ``verifying``.
     """
@@ -64,6 +70,7 @@ class Encoded:
     frames: int
     psnr: float
     seconds: dict[str, float]
+    interrupted: bool = False
 
 
 def encode(
@@ -76,8 +83,11 @@ def encode(
     start: int = 0,
     frames: int | None = None,
     fps: Fraction | float | None = None,
+    preset: str | None = None,
     epochs: float | None = None,
     steps: int | None = None,
+    time_limit: float | None = None,
+    target_psnr: float | None = None,
     skip: str = DEFAULT_SKIP,
     block: str = DEFAULT_BLOCK,
     z_gain: float = DEFAULT_Z_GAIN,
@@ -86,6 +96,9 @@ def encode(
     threads: int | None = None,
     report: Callable[[Progress], None] | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    checkpoint_every: float = 30.0,
+    on_interrupt: str = "checkpoint",
 ) -> Encoded:
     """Fit a network to one video and write it as an SDMN file.
 
@@ -96,8 +109,13 @@ def encode(
         size: everything that is stored, in parameters: ``"3M"``, ``"300k"`` or a number.
         crop, scale, start, frames: see :class:`~nvcodec.video.reader.Selection`; for paths only.
         fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
-        epochs: how often each frame is seen (if neither this nor ``steps`` is given: :func:`default_steps`).
-        steps: updates, one frame each, in place of ``epochs``.
+        preset: how long to fit, of :data:`PRESETS`; ``normal`` if nothing else says it.
+        epochs: how often each frame is seen, in place of ``preset``.
+        steps: updates, one frame each, in place of ``preset``.
+        time_limit: seconds the whole encode may take; the fit plans its rates for it. With ``preset``, ``epochs`` or
+            ``steps`` as well, what is reached first ends the fit.
+        target_psnr: end as soon as the file reaches this RGB PSNR, dB; without another limit within the longest
+            preset. What was reached is in the result.
         skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``. It has
             fewer than two scales, or none, where f would take more than a sixth of the size.
         block: ``rep``, reparameterised while fitting, or ``plain``.
@@ -106,17 +124,32 @@ def encode(
         device: where to fit: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of torch; None leaves its default. Put back afterwards.
         report: called with the fit's progress.
-        overwrite: whether an existing ``output`` may be replaced.
+        overwrite: whether an existing ``output``, or the checkpoint of an interrupted encode, may be replaced.
+        resume: go on from the checkpoint beside ``output``.
+        checkpoint_every: seconds between checkpoints.
+        on_interrupt: what Ctrl-C does in the main thread: ``checkpoint`` keeps the fit's state beside ``output``,
+            ``write`` winds the fit down in a few seconds and writes the file. A second one ends at once.
+
+    While it fits, the state is kept in ``output`` + ``.checkpoint``; that file goes away at the end.
 
     Raises:
-        InputError: the source cannot be read or the output not be written.
+        InputError: the source or checkpoint cannot be read, or the output not be written.
+        Interrupted: Ctrl-C, and a checkpoint was kept.
         UsageError: options that contradict each other or the video.
         VerificationError: the file does not decode to what was meant.
     """
-    if epochs is not None and steps is not None:
-        raise UsageError("--epochs and --steps say the same thing; give one of them")
-    if not 0 < (1 if epochs is None else epochs) < math.inf or (steps is not None and steps < 1):
-        raise UsageError("--epochs and --steps must be positive")
+    if sum(given is not None for given in (preset, epochs, steps)) > 1:
+        raise UsageError("--preset, --epochs and --steps say the same thing; give one of them")
+    for name, value in (("--epochs", epochs), ("--steps", steps), ("--time-limit", time_limit)):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{name} must be positive, got {value}")
+    if target_psnr is not None and not 0 < target_psnr < 100:
+        raise UsageError(f"--target-psnr takes dB between 0 and 100, got {target_psnr}")
+    if preset not in (None, *PRESETS) or on_interrupt not in ON_INTERRUPT:
+        raise UsageError(
+            f"--preset is one of {', '.join(PRESETS)}, --on-interrupt of {', '.join(ON_INTERRUPT)}; "
+            f"got {preset!r}, {on_interrupt!r}"
+        )
     if fps is not None and not 0 < fps < math.inf:
         raise UsageError(f"the frame rate must be positive, got {fps}")
     if skip not in SKIPS or block not in BLOCKS:
@@ -127,6 +160,11 @@ def encode(
         raise UsageError(f"--z-gain takes a number from 0 to 16, got {z_gain}")
     if output is not None and os.path.exists(output) and not overwrite:
         raise UsageError(f"{os.fspath(output)} exists; -y overwrites it")
+    kept = checkpoint.path_beside(output)
+    if resume and kept is None:
+        raise UsageError("--resume needs an output that is a file, beside which the checkpoint lies")
+    if kept is not None and kept.exists() and not (resume or overwrite):
+        raise UsageError(f"{kept} is of an interrupted encode; --resume goes on with it, -y starts anew")
     parameters = parse_size(size) if isinstance(size, str) else size
     where = pick_device(device)
     clock = _Clock()
@@ -139,19 +177,40 @@ def encode(
             f"and sides from {LEAST_SIDE} to 65535"
         )
     shape = solve(parameters, clip.width, clip.height, len(clip.frames), skip, z_gain)
-    if steps is None:
-        steps = default_steps(len(clip.frames)) if epochs is None else max(1, round(epochs * len(clip.frames)))
-    options = FitOptions(steps=steps, seed=seed, rep=block == "rep")
+    if epochs is not None:
+        steps = max(1, round(epochs * len(clip.frames)))
+    elif steps is None and (preset or time_limit is None):
+        longest = target_psnr is not None and not preset
+        factor = max(PRESETS.values()) if longest else PRESETS[preset or "normal"]
+        steps = max(1, round(factor * default_steps(len(clip.frames))))
+    left = None if time_limit is None else max(1e-3, time_limit - clock.seconds["reading"])
+    options = FitOptions(steps, left, seed=seed, rep=block == "rep")
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
-        # Opened first: a folder that cannot be written to is better noticed before the fit than after it.
-        temporary = stack.enter_context(atomic_file(output)) if output is not None else None
+        if output is not None:
+            check_writable(output)  # better noticed before the fit than after it
         stack.callback(torch.set_num_threads, before)
         if threads:
             torch.set_num_threads(threads)
-        with clock("fitting"):
-            fitted = fit(clip.frames, shape, options, where, report)
+        with clock("fitting"), interruption() as asked:
+            fit = Fit(clip.frames, shape, options, where)
+            if resume and kept is not None:
+                checkpoint.restore(fit, kept)
+            keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every)
+            if target_psnr is None:
+                run(fit, report, keep, asked)
+            else:
+                fit = run_to_quality(fit, target_psnr, report, keep, asked)
+            interrupted = asked()
+            if interrupted and on_interrupt == "checkpoint":
+                if kept is None or not fit.step:
+                    raise KeyboardInterrupt
+                checkpoint.save(fit, kept)
+                raise Interrupted(f"interrupted after {fit.step} steps; --resume goes on from {kept}")
+            if interrupted:
+                run_in_haste(fit, report)
         with clock("quantising"):
+            fitted = fit.result()
             layer = export(fitted.decoder, fitted.latents, fitted.noise)
             stream = _stream(clip, layer, seed)
             layer.checksums = _reconstruct(stream, where)
@@ -159,9 +218,12 @@ def encode(
             data = write_stream(stream)
         with clock("verifying"):
             quality = _verify(data, clip, where)
-        if temporary is not None:
+    if output is not None:
+        with atomic_file(output) as temporary:
             temporary.write_bytes(data)
-    return Encoded(data, fitted, shape, stream.parameters, len(clip.frames), quality, clock.seconds)
+    if kept is not None:
+        checkpoint.discard(kept)
+    return Encoded(data, fitted, shape, stream.parameters, len(clip.frames), quality, clock.seconds, interrupted)
 
 
 def default_steps(frames: int) -> int:

@@ -5,7 +5,8 @@
     ├── InputError                3  the source cannot be read, or is no SDMN file
     ├── CorruptStreamError        4  an SDMN file whose content is damaged or breaks the specification
     ├── UnsupportedVersionError   5  an SDMN file of a version or with a feature this decoder lacks
-    └── VerificationError         6  what was decoded is not what was meant, or a target was missed
+    ├── VerificationError         6  what was decoded is not what was meant, or a target was missed
+    └── Interrupted             130  somebody asked for an end, and the state was kept
 
 The message of each is one sentence for the person at the terminal.
 """
@@ -47,3 +48,9 @@ class VerificationError(NvcodecError):
     """The decoded picture differs from what the encoder meant, or a target was missed."""
 
     exit_code = 6
+
+
+class Interrupted(NvcodecError):
+    """Somebody asked for an end; what there was has been kept in a checkpoint."""
+
+    exit_code = 130

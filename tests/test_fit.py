@@ -7,8 +7,9 @@ from conftest import moving_squares
 
 import nvcodec
 from nvcodec.exact.steps import MAX_STEP, factors
-from nvcodec.fit.loop import FitOptions, Progress, fit, schedule
+from nvcodec.fit.loop import Fit, FitOptions, schedule
 from nvcodec.fit.muon import Muon, orthogonalise
+from nvcodec.fit.run import Progress, run
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import solve
 from nvcodec.quantize.steps import factor_of, nearest_index
@@ -74,7 +75,9 @@ def test_fitting_learns_and_integers_cost_little() -> None:
     seen: list[Progress] = []
     options = FitOptions(steps=300)
     encoded = nvcodec.encode(clip, size=30_000, steps=300, device="cpu", report=seen.append)
-    plain = fit(clip, shape, dataclasses.replace(options, quantised=0.0), CPU)
+    plain_fit = Fit(clip, shape, dataclasses.replace(options, quantised=0.0), CPU)
+    run(plain_fit)
+    plain = plain_fit.result()
     with torch.no_grad():
         pictures = [(plain.picture(frame)[0] * 255).round().clamp(0, 255) for frame in range(len(clip))]
     in_float = sum(psnr(a, b) for a, b in zip(pictures, clip, strict=True)) / len(clip)

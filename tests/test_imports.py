@@ -45,6 +45,6 @@ def test_decoding_cannot_import_training_code(tiny_file: Path) -> None:
 def test_nothing_unpickles() -> None:
     root = Path(__file__).parents[1] / "nvcodec"
     for path in root.rglob("*.py"):
-        text = path.read_text()
+        text = path.read_text().replace("allow_pickle=False", "")
         for word in ("torch.load", "pickle", "eval(", "exec("):
             assert word not in text, f"{path.name} has {word}"

@@ -12,7 +12,8 @@ from nvcodec.bitstream import ops as o
 from nvcodec.bitstream.units import SegmentHead
 from nvcodec.exact.kernels import exact_arithmetic
 from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import FitOptions, analyse, fit
+from nvcodec.fit.loop import Fit, FitOptions, analyse
+from nvcodec.fit.run import run
 from nvcodec.metrics import psnr
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.encoder import Encoder
@@ -184,7 +185,9 @@ def test_the_loss_wants_help_from_sampled_z(monkeypatch: pytest.MonkeyPatch) -> 
             return abnormality(z)
 
         monkeypatch.setattr("nvcodec.fit.loop.abnormality", watched)
-        fitted = fit(clip, shape, FitOptions(steps=150, normality=normality), CPU)
+        fit = Fit(clip, shape, FitOptions(steps=150, normality=normality), CPU)
+        run(fit)
+        fitted = fit.result()
         ends[normality] = values[-1]
     assert ends[1e-2] < 0.5 * ends[0.0]
 

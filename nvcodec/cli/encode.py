@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -12,12 +13,13 @@ import click
 from nvcodec.cli.options import (
     RateType,
     Status,
+    TimeType,
     device_options,
     duration,
     selection_options,
     volume_options,
 )
-from nvcodec.errors import UsageError
+from nvcodec.errors import Interrupted, UsageError, VerificationError
 from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
 
 
@@ -27,8 +29,15 @@ from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_G
 @click.option("--size", required=True, help="Parameters to store, such as 300k or 3M; all that is stored counts.")
 @selection_options
 @click.option("--fps", type=RateType(), help="Frame rate of images, or in place of the video's time stamps.")
-@click.option("--epochs", type=float, help="How often each frame is seen; 28 if not given, more for short clips.")
-@click.option("--steps", type=click.IntRange(1), help="Updates, one frame each, in place of --epochs.")
+@click.option(
+    "--preset",
+    type=click.Choice(("draft", "normal", "fine", "finest")),
+    help="How long to fit: a quarter of the time of normal (the default), normal, 4 times, 16 times.",
+)
+@click.option("--epochs", type=float, help="How often each frame is seen, in place of --preset (normal: 28 or more).")
+@click.option("--steps", type=click.IntRange(1), help="Updates, one frame each, in place of --preset.")
+@click.option("--time-limit", type=TimeType(), help="All the time there is, such as 90s, 10m or 1h30m.")
+@click.option("--target-psnr", type=float, help="Stop when this is reached, dB; exit code 6 when it is not.")
 @click.option(
     "--skip", type=click.Choice(SKIPS), default=DEFAULT_SKIP, help="How features reach the decoder.", show_default=True
 )
@@ -42,7 +51,23 @@ from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_G
 @click.option("--z-gain", type=float, default=DEFAULT_Z_GAIN, help="Deviation of z; 0: off.", show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @device_options
-@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output or checkpoint.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted encode beside the output.")
+@click.option("--checkpoint-every", type=TimeType(), default="30s", show_default=True, help="How often it is written.")
+@click.option(
+    "--on-interrupt",
+    type=click.Choice(("checkpoint", "write")),
+    default="checkpoint",
+    show_default=True,
+    help="What Ctrl-C does: keep the state for --resume, or finish in seconds and write the file.",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(("line", "json", "none")),
+    default="line",
+    show_default=True,
+    help="On stderr: a line that changes (on a terminal), a JSON object a line, nothing.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 @volume_options
 def command(
@@ -54,8 +79,11 @@ def command(
     start: int,
     frames: int | None,
     fps: Fraction | None,
+    preset: str | None,
     epochs: float | None,
     steps: int | None,
+    time_limit: float | None,
+    target_psnr: float | None,
     skip: str,
     block: str,
     z_gain: float,
@@ -63,6 +91,10 @@ def command(
     device: str,
     threads: int | None,
     overwrite: bool,
+    resume: bool,
+    checkpoint_every: float,
+    on_interrupt: str,
+    progress: str,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -76,14 +108,16 @@ def command(
     if os.path.isdir(output):
         raise UsageError(f"{output} is a folder; name the .sdmn file to write")
     from nvcodec.encoder import encode
-    from nvcodec.fit.loop import Progress
+    from nvcodec.fit.run import Progress
 
-    status = Status(quiet)
+    status = Status(quiet or progress != "line")
 
-    def report(progress: Progress) -> None:
+    def report(now: Progress) -> None:
+        if progress == "json":
+            click.echo(json.dumps(dataclasses.asdict(now)), err=True)
         status.show(
-            f"step {progress.step}/{progress.steps}  loss {progress.loss:.5f}  PSNR {progress.psnr:.2f} dB  "
-            f"{progress.step / max(progress.seconds, 1e-9):.1f} frames/s  {duration(progress.seconds_left)} left"
+            f"step {now.step}/{now.steps}  loss {now.loss:.5f}  PSNR {now.psnr:.2f} dB  "
+            f"{now.step / max(now.seconds, 1e-9):.1f} frames/s  {duration(now.seconds_left)} left"
         )
 
     status.show(f"reading {source}")
@@ -97,8 +131,11 @@ def command(
             start=start,
             frames=frames,
             fps=fps,
+            preset=preset,
             epochs=epochs,
             steps=steps,
+            time_limit=time_limit,
+            target_psnr=target_psnr,
             skip=skip,
             block=block,
             z_gain=z_gain,
@@ -107,6 +144,9 @@ def command(
             threads=threads,
             report=report,
             overwrite=overwrite,
+            resume=resume,
+            checkpoint_every=checkpoint_every,
+            on_interrupt=on_interrupt,
         )
     finally:
         status.clear()
@@ -125,6 +165,8 @@ def command(
             "skip_scales": len(result.shape.skip_grids),
             "psnr_rgb": result.psnr,
             "seconds": result.seconds,
+            "peak_memory_bytes": peak_memory(),
+            "interrupted": result.interrupted,
         }
         click.echo(json.dumps(summary, indent=2))
     if not quiet:
@@ -134,6 +176,21 @@ def command(
             f"{duration(sum(result.seconds.values()))}",
             err=True,
         )
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
+        click.echo(f"{spent}; peak memory {peak_memory() / 2**20:.0f} MiB", err=True)
     if verbose:
         click.echo(f"network: {result.shape}", err=True)
-        click.echo("  ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items()), err=True)
+    if result.interrupted:
+        raise Interrupted(f"interrupted; {output} holds what had been reached")
+    if target_psnr is not None and result.psnr < target_psnr:
+        raise VerificationError(f"the target of {target_psnr:g} dB was missed: {output} has {result.psnr:.2f} dB")
+
+
+def peak_memory() -> int:
+    """Bytes this process has held at once at most; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -36,7 +36,7 @@ def group() -> None:
     """A neural video codec: fits a small network to one video and stores its integers.
 
     Exit codes: 0 done, 1 internal error, 2 usage, 3 input, 4 corrupt stream, 5 version not supported, 6 verification
-    failed, 130 interrupted.
+    failed or target missed, 130 interrupted.
     """
 
 

@@ -40,6 +40,20 @@ class RateType(click.ParamType):  # type: ignore[type-arg]
         return rate
 
 
+class TimeType(click.ParamType):  # type: ignore[type-arg]
+    """A time: ``90`` or ``90s``, ``10m``, ``1h30m``; in seconds."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", value)
+        parts = match.groups() if match else (0, 0, 0)
+        seconds = sum(float(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True))
+        if not seconds:
+            self.fail(f"{value!r} is not a time such as 90s, 10m or 1h30m", param, ctx)
+        return seconds
+
+
 def selection_options(function: F) -> F:
     """--crop, --scale, --start and --frames of a source."""
     for option in (

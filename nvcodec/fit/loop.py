@@ -1,11 +1,11 @@
-"""The fit: batches, schedule, and the switch to quantisation in the loop."""
+"""The fit: batches, schedule, the switch to quantisation in the loop, and how it ends."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,24 +18,29 @@ from nvcodec.model.shape import NetworkShape
 from nvcodec.model.skip import abnormality, sampled
 from nvcodec.quantize.prepare import prepare
 
+FINISHING = 0.9  # what follows the fit takes about as long as this part of an epoch of it
+LAST_RATE = 0.01  # of the peak
+
 
 @dataclasses.dataclass(frozen=True)
 class FitOptions:
-    """How to fit.
+    """How to fit. One of ``steps`` and ``seconds`` is needed; with both, the one that is reached first ends the fit.
 
     Attributes:
         steps: updates in all; each sees ``batch`` frames.
+        seconds: time in all, that for the file's writing and verification included.
         batch: frames a step.
         seed: of initialisation, of the frames' order and of z.
         rep: whether the blocks are reparameterised.
         muon_rate, adam_rate: peak learning rates of convolution kernels with more than one channel in, and of
             everything else.
-        warmup: share of the steps over which the rates rise.
-        quantised: share of the steps, the last ones, with quantisation in the loop; 0 fits a plain float network.
+        warmup: share of the fit over which the rates rise.
+        quantised: share of the fit, its last part, with quantisation in the loop; 0 fits a plain float network.
         normality: weight of the distance of z from N(0, 1), in nats a value, beside the mean squared error.
     """
 
-    steps: int
+    steps: int | None = None
+    seconds: float | None = None
     batch: int = 1
     seed: int = 0
     rep: bool = False
@@ -44,18 +49,6 @@ class FitOptions:
     warmup: float = 0.05
     quantised: float = 0.2
     normality: float = 1e-4
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How far the fit is: ``loss`` and ``psnr`` (dB) are means over the last steps, times in seconds."""
-
-    step: int
-    steps: int
-    loss: float
-    psnr: float
-    seconds: float
-    seconds_left: float
 
 
 @dataclasses.dataclass
@@ -82,85 +75,176 @@ class Fitted:
 def schedule(share: float, warmup: float) -> float:
     """Learning-rate factor at ``share`` of the fit: linear warm-up, and a linear fall to 1 %."""
     rise = min(1.0, (share + 1e-3) / warmup) if warmup else 1.0
-    return rise * max(0.01, 1 - share)
+    return rise * max(LAST_RATE, 1 - share)
 
 
-def fit(
-    frames: torch.Tensor,
-    shape: NetworkShape,
-    options: FitOptions,
-    device: torch.device,
-    report: Callable[[Progress], None] | None = None,
-) -> Fitted:
-    """Fit a network to a clip.
+class Fit:
+    """A fit under way: it goes on a step at a time, can be wound down early, saved, and restored.
 
     Args:
         frames: uint8 [frames, 3, height, width], kept as bytes.
         shape: the network; its width and height are the frames'.
         options: see :class:`FitOptions`.
         device: where to fit.
-        report: called now and then, and after the last step.
 
     The loss is the mean squared error of the picture that comes of the *sampled* z, the very one that decoders will
     have, so features recovered from it have to help; the encoder's own z only has to look as if it had been sampled.
+
+    Attributes:
+        step: updates made.
+        seconds: time they took.
+        lost: time that went into branches which were given up.
+        quantised: whether quantisation is in the loop.
     """
-    with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
-        torch.manual_seed(options.seed)
-        encoder, decoder = Encoder(shape), Decoder(shape, options.rep)
-    encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    decoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network = nn.ModuleList([encoder, decoder])
-    kernels = [p for p in network.parameters() if p.ndim == 4 and p.size(1) > 1]
-    others = [p for p in network.parameters() if not (p.ndim == 4 and p.size(1) > 1)]
-    optimisers = [
-        (Muon(kernels), options.muon_rate),
-        (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
-    ]
-    frames = frames.to(device)
-    noise = [z.to(device) for z in sampled(shape, options.seed % 2**32)]
-    switch = options.steps - math.ceil(options.quantised * options.steps)
-    order = torch.Generator().manual_seed(options.seed)
-    queue: list[int] = []
-    losses: list[torch.Tensor] = []
-    start = time.monotonic()
-    for step in range(options.steps):
-        if step == switch:
-            prepare(decoder, analyse_all(encoder, decoder, frames))
-        while len(queue) < options.batch:
-            queue += torch.randperm(len(frames), generator=order).tolist()
-        chosen, queue = queue[: options.batch], queue[options.batch :]
-        target = as_float(frames[chosen])
-        factor = schedule(step / options.steps, options.warmup)
+
+    def __init__(self, frames: torch.Tensor, shape: NetworkShape, options: FitOptions, device: torch.device) -> None:
+        self.options, self.shape = options, shape
+        with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
+            torch.manual_seed(options.seed)
+            self.encoder, self.decoder = Encoder(shape), Decoder(shape, options.rep)
+        for half in (self.encoder, self.decoder):
+            half.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = nn.ModuleList([self.encoder, self.decoder])
+        kernels = [p for p in self.network.parameters() if p.ndim == 4 and p.size(1) > 1]
+        others = [p for p in self.network.parameters() if not (p.ndim == 4 and p.size(1) > 1)]
+        self.optimisers: list[tuple[torch.optim.Optimizer, float]] = [
+            (Muon(kernels), options.muon_rate),
+            (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
+        ]
+        self.frames = frames.to(device)
+        self.noise = [z.to(device) for z in sampled(shape, options.seed % 2**32)]
+        self.order = torch.Generator().manual_seed(options.seed)
+        self.queue: list[int] = []
+        self.step = 0
+        self.seconds = 0.0
+        self.lost = 0.0
+        self.quantised = False
+        self.tail: tuple[float, float] | None = None  # from and to which spent() the fit winds down
+
+    def spent(self, steps_more: float = 0) -> float:
+        """The share of the budget that is spent, or will be after ``steps_more`` steps; 1 at its end."""
+        options, step = self.options, self.step + steps_more
+        share = step / options.steps if options.steps else 0.0
+        if options.seconds and self.step:
+            a_step = self.seconds / self.step
+            share = max(share, (self.lost + a_step * (step + FINISHING * len(self.frames))) / options.seconds)
+        return share
+
+    @property
+    def end(self) -> float:
+        """What :meth:`spent` is at the end of the fit."""
+        return self.tail[1] if self.tail else 1.0
+
+    @property
+    def done(self) -> bool:
+        """Whether the end is reached."""
+        return self.step > 0 and self.spent(0.5) > self.end
+
+    def wind_down(self, part: float) -> None:
+        """End soon: ``part`` as much as is spent now remains, while rates fall and quantisation is in the loop."""
+        now = self.spent()
+        self.tail = now, min(1.0, now * (1 + part))
+
+    def factor(self) -> float:
+        """Of the learning rates, now."""
+        if not self.tail:
+            return schedule(self.spent(), self.options.warmup)
+        start, end = self.tail
+        left = (end - self.spent()) / max(end - start, 1e-9)
+        return schedule(start, self.options.warmup) * max(LAST_RATE, left)
+
+    def advance(self) -> torch.Tensor:
+        """One update; returns its mean squared error, without waiting for it."""
+        began = time.monotonic()
+        options = self.options
+        if self.tail or self.spent(1) > 1 - options.quantised:
+            self.quantise()
+        while len(self.queue) < options.batch:
+            self.queue += torch.randperm(len(self.frames), generator=self.order).tolist()
+        chosen, self.queue = self.queue[: options.batch], self.queue[options.batch :]
+        target = as_float(self.frames[chosen])
+        factor = self.factor()
         with torch.enable_grad():
-            latents, own_z = analyse(encoder, decoder, target)
-            error = F.mse_loss(decoder(latents, noise), target)
+            latents, own_z = analyse(self.encoder, self.decoder, target)
+            error = F.mse_loss(self.decoder(latents, self.noise), target)
             loss = error
             for z in own_z:
                 loss = loss + options.normality * abnormality(z)
-        network.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimiser, rate in optimisers:
+        for optimiser, rate in self.optimisers:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()
-        losses.append(error.detach())
-        if report and (len(losses) == REPORT_STEPS or step == options.steps - 1):
-            mean = torch.stack(losses).clamp(min=1e-10)
-            seconds = time.monotonic() - start
-            report(
-                Progress(
-                    step + 1,
-                    options.steps,
-                    float(mean.mean()),
-                    float(-10 * mean.log10().mean()),
-                    seconds,
-                    seconds / (step + 1) * (options.steps - step - 1),
-                )
-            )
-            losses.clear()
-    return Fitted(decoder, analyse_all(encoder, decoder, frames), noise)
+        self.step += 1
+        self.seconds += time.monotonic() - began
+        return error.detach()
+
+    def quantise(self) -> None:
+        """Put quantisation into the loop, if it is not there and is wanted."""
+        if not self.quantised and self.options.quantised:
+            prepare(self.decoder, analyse_all(self.encoder, self.decoder, self.frames))
+            self.quantised = True
+
+    def result(self) -> Fitted:
+        """The network as it is now, quantised if that is wanted."""
+        self.quantise()
+        return Fitted(self.decoder, analyse_all(self.encoder, self.decoder, self.frames), self.noise)
+
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """All that is needed to go on: tensors, and what JSON holds."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for number, (optimiser, _) in enumerate(self.optimisers):
+            for place, kept in optimiser.state_dict()["state"].items():
+                tensors.update({f"optimiser.{number}.{place}.{name}": value for name, value in kept.items()})
+        for place, conv in enumerate(self.decoder.convs()):
+            if conv.step is not None:
+                tensors[f"steps.{place}"] = conv.step
+        tensors["order"] = self.order.get_state()
+        plain = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "lost": self.lost,
+            "queue": self.queue,
+            "tail": self.tail,
+            "latent_steps": self.decoder.latent_steps,
+        }
+        return tensors, plain
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, Any]) -> None:
+        """Go back to a state of a fit of the same frames, shape and options.
+
+        Raises:
+            KeyError, ValueError, RuntimeError: it is of another fit.
+        """
+        self.step, self.seconds, self.lost = plain["step"], plain["seconds"], plain["lost"]
+        self.queue = list(plain["queue"])
+        self.tail = tuple(plain["tail"]) if plain["tail"] else None
+        self.decoder.latent_steps = plain["latent_steps"]
+        self.quantised = self.decoder.latent_steps is not None
+        for place, conv in enumerate(self.decoder.convs()):
+            if self.quantised:
+                conv.fold()
+                conv.step = tensors[f"steps.{place}"].to(conv.weight.device)
+        self.network.load_state_dict(_below(tensors, "network."))
+        for number, (optimiser, _) in enumerate(self.optimisers):
+            state: dict[int, dict[str, torch.Tensor]] = {}
+            for name, value in _below(tensors, f"optimiser.{number}.").items():
+                parameter, kind = name.split(".")
+                state.setdefault(int(parameter), {})[kind] = value
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+        self.order.set_state(tensors["order"])
+
+    def branch(self) -> Fit:
+        """A second fit in the same state, which goes its own way."""
+        other = Fit(self.frames, self.shape, self.options, self.frames.device)
+        tensors, plain = self.state()
+        other.restore({name: tensor.clone() for name, tensor in tensors.items()}, plain)
+        return other
 
 
-REPORT_STEPS = 20  # steps between reports: each costs a synchronisation on a GPU
+def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """Those whose name starts with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def as_float(frames: torch.Tensor) -> torch.Tensor:

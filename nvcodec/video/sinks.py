@@ -68,6 +68,21 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out, leaving nothing behind, whether there can be a new file beside ``path``.
+
+    Raises:
+        InputError: the folder cannot be written to.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        return
+    try:
+        tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
 def _umask() -> int:
     """The process's umask, which can be read only by setting it."""
     mask = os.umask(0)
