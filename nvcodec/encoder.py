@@ -21,7 +21,7 @@ from nvcodec.decoder import pick_device, picture_bytes
 from nvcodec.errors import InputError, Interrupted, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit import checkpoint
-from nvcodec.fit.loop import Fit, FitOptions, Fitted
+from nvcodec.fit.loop import Fit, FitOptions, Fitted, Loss, squared_error
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import (
@@ -91,6 +91,7 @@ def encode(
     skip: str = DEFAULT_SKIP,
     block: str = DEFAULT_BLOCK,
     z_gain: float = DEFAULT_Z_GAIN,
+    loss: Loss = squared_error,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
@@ -120,6 +121,8 @@ def encode(
             fewer than two scales, or none, where f would take more than a sixth of the size.
         block: ``rep``, reparameterised while fitting, or ``plain``.
         z_gain: standard deviation of the sampled z, 0 (off) to 16; of use to the invertible connection only.
+        loss: what the fit makes small, a function of (decoded, source, frames): both pictures [batch, 3, height,
+            width] in about 0 to 1, and the numbers of their frames; it returns one number with a gradient.
         seed: the same seed, CPU and number of threads give the same file.
         device: where to fit: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of torch; None leaves its default. Put back afterwards.
@@ -193,7 +196,7 @@ def encode(
         if threads:
             torch.set_num_threads(threads)
         with clock("fitting"), interruption() as asked:
-            fit = Fit(clip.frames, shape, options, where)
+            fit = Fit(clip.frames, shape, options, where, loss)
             if resume and kept is not None:
                 checkpoint.restore(fit, kept)
             keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every)

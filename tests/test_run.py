@@ -22,8 +22,9 @@ from nvcodec.errors import InputError, UsageError
 from nvcodec.fit import checkpoint
 from nvcodec.fit.loop import Fit, FitOptions
 from nvcodec.fit.run import Progress, interruption, quality, run, run_in_haste, run_to_quality
+from nvcodec.metrics import psnr
 from nvcodec.model.shape import solve
-from nvcodec.reader import read_file
+from nvcodec.reader import read_file, read_stream
 
 CPU = torch.device("cpu")
 CLIP = moving_squares(4, 32, 40)
@@ -105,6 +106,34 @@ def test_a_branch_leaves_its_fit_alone() -> None:
     whole = new_fit()
     run(whole)
     assert torch.equal(weights(fit), weights(whole))
+
+
+def left_half(decoded: torch.Tensor, source: torch.Tensor, frames: object) -> torch.Tensor:
+    half = source.shape[3] // 2
+    return (decoded - source)[..., :half].square().mean()
+
+
+def test_a_loss_of_ones_own(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def watched(decoded: torch.Tensor, source: torch.Tensor, frames: list[int]) -> torch.Tensor:
+        assert torch.equal((source[0] * 255).round().byte(), CLIP[frames[0]])
+        seen.extend(frames)
+        return left_half(decoded, source, frames)
+
+    encoded = nvcodec.encode(CLIP, size=12_000, steps=200, loss=watched, device="cpu")
+    assert sorted(seen) == sorted([0, 1, 2, 3] * 50)
+    pictures = nvcodec.open(read_stream(encoded.data), device="cpu")[:]
+    left, right = (psnr(pictures[..., half], CLIP[..., half]) for half in (slice(0, 20), slice(20, 40)))
+    assert left > right + 6
+    with pytest.raises(UsageError, match="one number"):
+        nvcodec.encode(CLIP, size=12_000, steps=2, loss=lambda a, b, frames: (a - b).square(), device="cpu")
+    fit = Fit(CLIP, SHAPE, FitOptions(steps=40), CPU, left_half)
+    fit.advance()
+    checkpoint.save(fit, tmp_path / "kept")
+    checkpoint.restore(Fit(CLIP, SHAPE, FitOptions(steps=40), CPU, left_half), tmp_path / "kept")
+    with pytest.raises(UsageError):
+        checkpoint.restore(new_fit(), tmp_path / "kept")
 
 
 def test_checkpoints_of_other_fits_are_refused(tmp_path: Path) -> None:

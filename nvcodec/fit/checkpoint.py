@@ -52,7 +52,9 @@ def identity(fit: Fit) -> dict[str, Any]:
     for name in BUDGET:
         del options[name]
     clip = zlib.crc32(fit.frames.cpu().numpy().data)
-    identity = {"version": VERSION, "clip": clip, "shape": dataclasses.asdict(fit.shape), "options": options}
+    loss = f"{fit.loss.__module__}.{getattr(fit.loss, '__qualname__', type(fit.loss).__qualname__)}"
+    shape = dataclasses.asdict(fit.shape)
+    identity = {"version": VERSION, "clip": clip, "shape": shape, "options": options, "loss": loss}
     return dict(json.loads(json.dumps(identity)))  # tuples become lists, as in a file
 
 
@@ -97,7 +99,7 @@ def restore(fit: Fit, path: Path) -> None:
             arrays = {name: held[name] for name in held.files}
         meta = json.loads(arrays.pop("meta").tobytes())
         if meta["identity"] != identity(fit):
-            raise UsageError(f"{path} is of another clip, size, seed or set of options, or of another version")
+            raise UsageError(f"{path} is of another clip, size, seed, loss or set of options, or of another version")
         fit.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, meta["plain"])
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {path}") from None

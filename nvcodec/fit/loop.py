@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nvcodec.errors import UsageError
 from nvcodec.fit.muon import Muon
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.encoder import Encoder
@@ -36,7 +37,7 @@ class FitOptions:
             everything else.
         warmup: share of the fit over which the rates rise.
         quantised: share of the fit, its last part, with quantisation in the loop; 0 fits a plain float network.
-        normality: weight of the distance of z from N(0, 1), in nats a value, beside the mean squared error.
+        normality: weight of the distance of z from N(0, 1), in nats a value, beside the loss.
     """
 
     steps: int | None = None
@@ -72,6 +73,16 @@ class Fitted:
         return picture
 
 
+#: What the fit makes small: a number for pictures decoded and meant, both [batch, 3, height, width] in about 0 to 1,
+#: and the frames they are of.
+Loss = Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor]
+
+
+def squared_error(decoded: torch.Tensor, source: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
+    """The mean squared error: the loss of a fit that is given no other."""
+    return F.mse_loss(decoded, source)
+
+
 def schedule(share: float, warmup: float) -> float:
     """Learning-rate factor at ``share`` of the fit: linear warm-up, and a linear fall to 1 %."""
     rise = min(1.0, (share + 1e-3) / warmup) if warmup else 1.0
@@ -86,9 +97,10 @@ class Fit:
         shape: the network; its width and height are the frames'.
         options: see :class:`FitOptions`.
         device: where to fit.
+        loss: see :data:`Loss`.
 
-    The loss is the mean squared error of the picture that comes of the *sampled* z, the very one that decoders will
-    have, so features recovered from it have to help; the encoder's own z only has to look as if it had been sampled.
+    The loss judges the picture that comes of the *sampled* z, the very one that decoders will have, so features
+    recovered from it have to help; the encoder's own z only has to look as if it had been sampled.
 
     Attributes:
         step: updates made.
@@ -97,8 +109,15 @@ class Fit:
         quantised: whether quantisation is in the loop.
     """
 
-    def __init__(self, frames: torch.Tensor, shape: NetworkShape, options: FitOptions, device: torch.device) -> None:
-        self.options, self.shape = options, shape
+    def __init__(
+        self,
+        frames: torch.Tensor,
+        shape: NetworkShape,
+        options: FitOptions,
+        device: torch.device,
+        loss: Loss = squared_error,
+    ) -> None:
+        self.options, self.shape, self.loss = options, shape, loss
         with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
             torch.manual_seed(options.seed)
             self.encoder, self.decoder = Encoder(shape), Decoder(shape, options.rep)
@@ -166,8 +185,10 @@ class Fit:
         factor = self.factor()
         with torch.enable_grad():
             latents, own_z = analyse(self.encoder, self.decoder, target)
-            error = F.mse_loss(self.decoder(latents, self.noise), target)
-            loss = error
+            decoded = self.decoder(latents, self.noise)
+            loss = self.loss(decoded, target, chosen)
+            if loss.ndim:
+                raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
             for z in own_z:
                 loss = loss + options.normality * abnormality(z)
         self.network.zero_grad(set_to_none=True)
@@ -177,7 +198,7 @@ class Fit:
             optimiser.step()
         self.step += 1
         self.seconds += time.monotonic() - began
-        return error.detach()
+        return F.mse_loss(decoded.detach(), target)
 
     def quantise(self) -> None:
         """Put quantisation into the loop, if it is not there and is wanted."""
@@ -236,7 +257,7 @@ class Fit:
 
     def branch(self) -> Fit:
         """A second fit in the same state, which goes its own way."""
-        other = Fit(self.frames, self.shape, self.options, self.frames.device)
+        other = Fit(self.frames, self.shape, self.options, self.frames.device, self.loss)
         tensors, plain = self.state()
         other.restore({name: tensor.clone() for name, tensor in tensors.items()}, plain)
         return other
