@@ -46,12 +46,16 @@ def test_published_networks(row: tuple) -> None:
 @given(
     st.integers(16, 2000),
     st.integers(16, 1200),
-    st.integers(60_000, 4_000_000),
+    st.integers(20_000, 4_000_000),
     st.integers(1, 150),
     st.sampled_from(SKIPS),
 )
 def test_size_is_met(width: int, height: int, size: int, frames: int, skip: str) -> None:
-    shape = solve(size, width, height, frames, skip)
+    try:
+        shape = solve(size, width, height, frames, skip)
+    except UsageError:  # not even the thinnest network
+        assert size < 60_000
+        return
     assert abs(shape.parameters(frames) / size - 1) < 0.02
     assert shape.coded[0] >= height
     assert shape.coded[1] >= width

@@ -236,18 +236,18 @@ class _Family:
     size: int
     skip: SkipShape | None
 
-    def build(self, stem: float, extras: tuple[int, ...] = (0,) * len(KERNELS)) -> NetworkShape:
-        """The network with ``stem`` channels after the first convolution and ``extras`` more than the rule's after
-        each block."""
+    def build(self, stem: float, extras: tuple[int, ...] = (0,) * (1 + len(KERNELS))) -> NetworkShape:
+        """The network with ``stem`` channels after the first convolution, and ``extras`` more than the rule's there and
+        after each block."""
         strides = choose_strides(self.width, self.height)
         total = math.prod(strides)
         cells = -(-self.height // total) * -(-self.width // total)
         # The embeddings may take a third of the size; long clips get thinner ones.
         affordable = self.size // (3 * self.frames * cells)
         embedding = max(1, min(16, round(EMBEDDING / cells), affordable))
-        channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extras[i]) for i in range(len(strides)))
+        channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extras[i + 1]) for i in range(len(strides)))
         sides, kernels = (self.width, self.height), KERNELS[: len(strides)]
-        return NetworkShape(*sides, embedding, max(3, round(stem)), channels, strides, kernels, self.skip)
+        return NetworkShape(*sides, embedding, max(3, round(stem) + extras[0]), channels, strides, kernels, self.skip)
 
     @property
     def affordable(self) -> bool:
@@ -265,9 +265,9 @@ class _Family:
         while high - low > 1e-3:
             middle = (low + high) / 2
             low, high = (middle, high) if self.build(middle).parameters(self.frames) <= self.size else (low, middle)
-        # Small networks grow in large steps: there blocks give or take a channel or two, as few as possible.
-        blocks = len(self.build(low).strides)
-        options = sorted(itertools.product((0, -1, 1, -2, 2), repeat=blocks), key=lambda extras: sum(map(abs, extras)))
+        # Small networks grow in large steps: there stem and blocks give or take a channel or two, as few as possible.
+        places = 1 + len(self.build(low).strides)
+        options = sorted(itertools.product((0, -1, 1, -2, 2), repeat=places), key=lambda extras: sum(map(abs, extras)))
         best = self.build(low)
         for extras, stem in itertools.product(options, (low, high)):
             if self.error(best) < GOOD_ENOUGH:
