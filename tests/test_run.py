@@ -170,13 +170,21 @@ def test_damaged_checkpoints(tmp_path: Path) -> None:
     objects = tmp_path / "objects.npz"
     with objects.open("wb") as file:
         np.savez(file, meta=np.array([{"a": 1}], dtype=object))
-    for bad in [b"", b"PK", data[:1000], data[: len(data) // 2], data[:-30], objects.read_bytes()] + [
-        b"".join((data[:place], bytes([data[place] ^ 255]), data[place + 1 :]))
-        for place in rng.sample(range(len(data)), 15)
-    ]:
+    for bad in (b"", b"PK", data[:1000], data[: len(data) // 2], data[:-30], objects.read_bytes()):
         path.write_bytes(bad)
         with pytest.raises(InputError, match="not a checkpoint"):
             checkpoint.restore(new_fit(), path)
+    refused = 0
+    for place in rng.sample(range(len(data)), 20):
+        path.write_bytes(b"".join((data[:place], bytes([data[place] ^ 255]), data[place + 1 :])))
+        again = new_fit()
+        try:
+            checkpoint.restore(again, path)
+        except InputError:
+            refused += 1
+        else:  # a byte of the archive's own that nobody needs, such as a date
+            assert torch.equal(weights(again), weights(fit))
+    assert refused >= 10
 
 
 def test_run_to_a_quality() -> None:
