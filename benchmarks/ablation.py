@@ -20,7 +20,6 @@ from typing import Any
 import click
 import torch
 from machine import provenance
-from quality import float_psnr
 
 import nvcodec
 from nvcodec.fit.loop import Fit, FitOptions
@@ -76,17 +75,19 @@ def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dic
         options = FitOptions(steps, seed=seed, rep=first["block"] == "rep", quantised=0.0)
         fit = Fit(clip.frames, shape, options, torch.device("cpu"))
         run(fit, seen.append)
-        return {"steps": steps, "fit_seconds": fit.seconds, "psnr_rgb": float_psnr(fit.result(), clip.frames)}
+        return {"steps": steps, "fit_seconds": fit.seconds, "psnr_rgb": fit.result().psnr(clip.frames)}
     encoded = nvcodec.encode(
         clip, size=SIZE, steps=steps, seed=seed, device="cpu", report=seen.append, **VARIANTS[variant]
     )
+    with encoded.fitted.decoder.in_float():
+        in_float = encoded.fitted.psnr(clip.frames)
     return {
         "steps": steps,
         "fit_seconds": seen[-1].seconds,
         "parameters": encoded.parameters,
         "file_bytes": len(encoded.data),
         "psnr_rgb": encoded.psnr,
-        "psnr_same_network_in_float": float_psnr(encoded.fitted, clip.frames),
+        "psnr_same_network_in_float": in_float,
         "shape": dataclasses.asdict(encoded.shape),
     }
 

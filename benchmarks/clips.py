@@ -19,7 +19,6 @@ import click
 import numpy as np
 import torch
 from machine import provenance
-from quality import float_psnr
 
 import nvcodec
 from nvcodec.accounting import bytes_by_kind
@@ -82,6 +81,7 @@ def measure(folder: Path, name: str, epochs: float | None, device: str) -> dict[
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, where)
     sample = min(24, len(clip.frames))
     with torch.inference_mode(), encoded.fitted.decoder.in_float():
+        in_float = encoded.fitted.psnr(clip.frames)
         float_time = seconds_a_frame(encoded.fitted.picture, sample)
     exact_time = seconds_a_frame(lambda frame: network.decode([frame]), sample)
     return {
@@ -93,7 +93,7 @@ def measure(folder: Path, name: str, epochs: float | None, device: str) -> dict[
         "weights_over_order_0_entropy": weights_over_entropy(stream),
         "side_info_and_overhead_share": (kinds["side_info"] + kinds["overhead"]) / len(encoded.data),
         "psnr_rgb": encoded.psnr,
-        "psnr_same_network_in_float": float_psnr(encoded.fitted, clip.frames),
+        "psnr_same_network_in_float": in_float,
         "encode_seconds": total,
         "seconds": encoded.seconds,
         "float_ms_a_frame": {"median": 1e3 * statistics.median(float_time), "spread": [1e3 * t for t in float_time]},

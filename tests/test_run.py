@@ -21,7 +21,7 @@ from nvcodec.cli.main import run as command
 from nvcodec.errors import InputError, UsageError
 from nvcodec.fit import checkpoint
 from nvcodec.fit.loop import Fit, FitOptions
-from nvcodec.fit.run import Progress, interruption, quality, run, run_in_haste, run_to_quality
+from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import solve
 from nvcodec.reader import read_file, read_stream
@@ -33,6 +33,10 @@ SHAPE = solve(12_000, 40, 32, 4)
 
 def new_fit(**options: object) -> Fit:
     return Fit(CLIP, SHAPE, FitOptions(**{"steps": 40, **options}), CPU)
+
+
+def quality(fit: Fit) -> float:
+    return fit.result().psnr(fit.frames)
 
 
 def weights(fit: Fit) -> torch.Tensor:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import statistics
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +16,7 @@ from torch import nn
 
 from nvcodec.errors import UsageError
 from nvcodec.fit.muon import Muon
+from nvcodec.metrics import psnr
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.encoder import Encoder
 from nvcodec.model.shape import NetworkShape
@@ -71,6 +75,15 @@ class Fitted:
         latents = [latent[frame : frame + 1].contiguous(memory_format=torch.channels_last) for latent in self.latents]
         picture: torch.Tensor = self.decoder(latents, self.noise)
         return picture
+
+    @torch.no_grad()
+    def psnr(self, frames: torch.Tensor) -> float:
+        """Mean RGB PSNR, dB, of its pictures in 8 bits and ``frames``, uint8 [frames, 3, height, width]."""
+        values = []
+        for place, frame in enumerate(frames):
+            picture = (self.picture(place)[0] * 255).round().clamp(0, 255)
+            values.append(psnr(picture, frame.to(picture.device)))
+        return statistics.mean(values)
 
 
 #: What the fit makes small: a number for pictures decoded and meant, both [batch, 3, height, width] in about 0 to 1,
@@ -139,6 +152,11 @@ class Fit:
         self.lost = 0.0
         self.quantised = False
         self.tail: tuple[float, float] | None = None  # from and to which spent() the fit winds down
+
+    @functools.cached_property
+    def clip(self) -> int:
+        """A checksum of the frames."""
+        return zlib.crc32(self.frames.cpu().numpy().data)
 
     def spent(self, steps_more: float = 0) -> float:
         """The share of the budget that is spent, or will be after ``steps_more`` steps; 1 at its end."""

@@ -14,7 +14,6 @@ from types import FrameType
 import torch
 
 from nvcodec.fit.loop import FINISHING, Fit
-from nvcodec.metrics import psnr
 
 REPORT_STEPS = 20  # steps between reports: each costs a synchronisation on a GPU
 WIND_DOWN = 0.25  # of what is spent so far, to end at a quality
@@ -102,7 +101,7 @@ def run_to_quality(
         branch = fit.branch()
         branch.wind_down(WIND_DOWN)
         run(branch, report, None, stop)
-        reached = quality(branch)
+        reached = branch.result().psnr(branch.frames)
         if stop():
             return fit
         if reached >= target + SAFETY or branch.end == 1:
@@ -110,15 +109,6 @@ def run_to_quality(
         gain = reached - statistics.mean(recent)
         recent.clear()
         fit.lost += branch.seconds - fit.seconds
-
-
-@torch.no_grad()
-def quality(fit: Fit) -> float:
-    """Mean RGB PSNR of all frames, dB, with weights and latents rounded."""
-    fitted = fit.result()
-    return statistics.mean(
-        psnr((fitted.picture(place)[0] * 255).round().clamp(0, 255), frame) for place, frame in enumerate(fit.frames)
-    )
 
 
 def measure(fit: Fit, losses: list[torch.Tensor]) -> Progress:
