@@ -21,8 +21,11 @@ from nvcodec.decoder import pick_device, picture_bytes
 from nvcodec.errors import InputError, Interrupted, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit import checkpoint
-from nvcodec.fit.loop import Fit, FitOptions, Fitted, Loss, squared_error
+from nvcodec.fit.loop import Fit, FitOptions, Fitted
+from nvcodec.fit.losses import DEFAULT_LOSS, Loss, PictureLoss
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
+from nvcodec.fit.warm import warm_start
+from nvcodec.memory import used_memory
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import (
     BLOCKS,
@@ -38,6 +41,7 @@ from nvcodec.quantize.export import export
 from nvcodec.reader import read_stream
 from nvcodec.stream import Layer, Segment, Stream
 from nvcodec.video.clip import Clip, steady
+from nvcodec.video.frames import Frames
 from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file, check_writable
 from nvcodec.writer import write_stream
@@ -47,6 +51,8 @@ DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to
 #: Presets, as multiples of the default's steps.
 PRESETS = {"draft": 0.25, "normal": 1.0, "fine": 4.0, "finest": 16.0}
 ON_INTERRUPT = ("checkpoint", "write")
+#: What a fit was seen to take beside its frames, in bytes: at any size, and for each value that its blocks yield.
+FIXED_MEMORY, ACTIVATION_MEMORY = 120 * 2**20, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,11 +97,14 @@ def encode(
     skip: str = DEFAULT_SKIP,
     block: str = DEFAULT_BLOCK,
     z_gain: float = DEFAULT_Z_GAIN,
-    loss: Loss = squared_error,
+    loss: str | Loss = DEFAULT_LOSS,
+    weights: str | os.PathLike[str] | torch.Tensor | None = None,
     seed: int = 0,
     device: str = "auto",
     threads: int | None = None,
     report: Callable[[Progress], None] | None = None,
+    init: str | os.PathLike[str] | None = None,
+    max_memory: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
     checkpoint_every: float = 30.0,
@@ -121,12 +130,20 @@ def encode(
             fewer than two scales, or none, where f would take more than a sixth of the size.
         block: ``rep``, reparameterised while fitting, or ``plain``.
         z_gain: standard deviation of the sampled z, 0 (off) to 16; of use to the invertible connection only.
-        loss: what the fit makes small, a function of (decoded, source, frames): both pictures [batch, 3, height,
-            width] in about 0 to 1, and the numbers of their frames; it returns one number with a gradient.
+        loss: what the fit makes small: ``l2``, ``l1``, ``l1-ssim`` (see :class:`~nvcodec.fit.losses.PictureLoss`), or a
+            function of (decoded, source, frames): both pictures [batch, 3, height, width] in about 0 to 1, and the
+            numbers of their frames; it returns one number with a gradient.
+        weights: importance of every pixel in a loss that has a name: a folder of pictures or a video, a frame each,
+            which is cropped, scaled and cut as the source is; or uint8 [frames, 3, height, width]. Only ratios count.
         seed: the same seed, CPU and number of threads give the same file.
         device: where to fit: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of torch; None leaves its default. Put back afterwards.
         report: called with the fit's progress.
+        init: an SDMN file to start from: of a neighbouring clip, an earlier version of this one, or another size (see
+            :func:`~nvcodec.fit.warm.warm_start`).
+        max_memory: bytes this process may hold; frames that take more than a quarter of what is left of it are read
+            from a temporary file while fitting. None: the file is used where frames take more than a quarter of the
+            machine's memory. Not counted: the memory of a CUDA device.
         overwrite: whether an existing ``output``, or the checkpoint of an interrupted encode, may be replaced.
         resume: go on from the checkpoint beside ``output``.
         checkpoint_every: seconds between checkpoints.
@@ -161,6 +178,7 @@ def encode(
         )
     if not 0 <= z_gain <= 16:
         raise UsageError(f"--z-gain takes a number from 0 to 16, got {z_gain}")
+    starting = None if init is None else DecodedVideo(init, device=device)
     if output is not None and os.path.exists(output) and not overwrite:
         raise UsageError(f"{os.fspath(output)} exists; -y overwrites it")
     kept = checkpoint.path_beside(output)
@@ -168,18 +186,30 @@ def encode(
         raise UsageError("--resume needs an output that is a file, beside which the checkpoint lies")
     if kept is not None and kept.exists() and not (resume or overwrite):
         raise UsageError(f"{kept} is of an interrupted encode; --resume goes on with it, -y starts anew")
+    if weights is not None and not isinstance(loss, str):
+        raise UsageError("weights go with a loss that has a name; a function of one's own weighs by itself")
     parameters = parse_size(size) if isinstance(size, str) else size
     where = pick_device(device)
     clock = _Clock()
     rate = None if fps is None else Fraction(fps).limit_denominator(10**6)
     with clock("reading"):
-        clip = _as_clip(source, Selection(crop, scale, start, frames), rate)
+        selection = Selection(crop, scale, start, frames)
+        free = None if max_memory is None else max(0, max_memory - used_memory())
+        clip = _as_clip(source, selection, rate, free)
+        if isinstance(loss, str):
+            loss = PictureLoss(loss, None if weights is None else _weights(weights, selection, clip, free))
     if not len(clip.frames) or max(clip.width, clip.height) > 65535 or min(clip.width, clip.height) < LEAST_SIDE:
         raise InputError(
-            f"{len(clip.frames)} frames of {clip.width}x{clip.height} cannot be encoded: at least one frame is needed, "
+            f"{_size(clip.frames)} cannot be encoded: at least one frame is needed, "
             f"and sides from {LEAST_SIDE} to 65535"
         )
     shape = solve(parameters, clip.width, clip.height, len(clip.frames), skip, z_gain)
+    needed = used_memory() + FIXED_MEMORY + ACTIVATION_MEMORY * shape.activations
+    if max_memory is not None and needed > max_memory and where.type == "cpu":
+        raise UsageError(
+            f"this fit needs about {needed / 2**20:.0f} MiB, --max-memory allows {max_memory / 2**20:.0f}; "
+            "a smaller --size or picture needs less"
+        )
     if epochs is not None:
         steps = max(1, round(epochs * len(clip.frames)))
     elif steps is None and (preset or time_limit is None):
@@ -199,6 +229,8 @@ def encode(
             fit = Fit(clip.frames, shape, options, where, loss)
             if resume and kept is not None:
                 checkpoint.restore(fit, kept)
+            elif starting is not None:
+                warm_start(fit, starting)
             keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every)
             if target_psnr is None:
                 run(fit, report, keep, asked)
@@ -251,12 +283,29 @@ class _Clock:
         self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.start
 
 
-def _as_clip(source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Selection, fps: Fraction | None) -> Clip:
+def _as_clip(
+    source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Selection, fps: Fraction | None, free: int | None
+) -> Clip:
     if isinstance(source, Clip):
         return source
     if isinstance(source, torch.Tensor):
         return Clip(source.cpu(), *steady(len(source), DEFAULT_FPS if fps is None else fps))
-    return read_clip(source, selection, fps)
+    return read_clip(source, selection, fps, None if free is None else free // 4)
+
+
+def _weights(
+    source: str | os.PathLike[str] | torch.Tensor, selection: Selection, clip: Clip, free: int | None
+) -> Frames:
+    weights = _as_clip(source, selection, None, free).frames
+    if weights.shape != clip.frames.shape:
+        raise UsageError(
+            f"--weights gives {_size(weights)}, the source {_size(clip.frames)}: a picture is needed for every frame"
+        )
+    return weights
+
+
+def _size(frames: Frames) -> str:
+    return f"{len(frames)} frames of {frames.shape[3]}x{frames.shape[2]}"
 
 
 def _stream(clip: Clip, layer: Layer, seed: int) -> Stream:

@@ -36,7 +36,7 @@ def _decibel(error: float) -> float:
 def ssim(decoded: torch.Tensor, source: torch.Tensor) -> float:
     """Structural similarity (Wang et al., 2004) of two RGB pictures [3, height, width]: Gaussian window of 11 pixels
     and sigma 1.5, no padding, mean over the channels."""
-    return _ssim_parts(decoded[None].float(), source[None].float())[0].mean().item()
+    return ssim_maps(decoded[None].float(), source[None].float())[0].mean().item()
 
 
 def ms_ssim(decoded: torch.Tensor, source: torch.Tensor) -> float | None:
@@ -47,7 +47,7 @@ def ms_ssim(decoded: torch.Tensor, source: torch.Tensor) -> float | None:
     a, b = decoded[None].float(), source[None].float()
     product = torch.ones(3)
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
-        whole, contrast = _ssim_parts(a, b)
+        whole, contrast = (part.mean((0, 2, 3)) for part in ssim_maps(a, b))
         last = scale == len(MS_SSIM_WEIGHTS) - 1
         product = product * (whole if last else contrast).clamp(min=0) ** weight
         if not last:
@@ -57,9 +57,10 @@ def ms_ssim(decoded: torch.Tensor, source: torch.Tensor) -> float | None:
     return product.mean().item()
 
 
-def _ssim_parts(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """SSIM and its contrast-structure part, a value a channel."""
-    place = torch.arange(WINDOW, dtype=torch.float32) - WINDOW // 2
+def ssim_maps(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """SSIM and its contrast-structure part at each place of the window, of pictures [batch, 3, height, width] in 0 to
+    255; where a side is at least the window's it comes out ``WINDOW - 1`` shorter."""
+    place = torch.arange(WINDOW, dtype=torch.float32, device=a.device) - WINDOW // 2
     window = torch.exp(-(place**2) / (2 * SIGMA**2))
     window = (window / window.sum()).expand(3, 1, 1, WINDOW)
 
@@ -74,5 +75,4 @@ def _ssim_parts(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.T
     variance_a, variance_b = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2
     covariance = blur(a * b) - mean_a * mean_b
     contrast = (2 * covariance + c2) / (variance_a + variance_b + c2)
-    whole = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1) * contrast
-    return whole.mean((0, 2, 3)), contrast.mean((0, 2, 3))
+    return (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1) * contrast, contrast

@@ -11,6 +11,7 @@ from fractions import Fraction
 import click
 
 from nvcodec.cli.options import (
+    BytesType,
     RateType,
     Status,
     TimeType,
@@ -20,6 +21,7 @@ from nvcodec.cli.options import (
     volume_options,
 )
 from nvcodec.errors import Interrupted, UsageError, VerificationError
+from nvcodec.memory import peak_memory
 from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
 
 
@@ -49,8 +51,22 @@ from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_G
     show_default=True,
 )
 @click.option("--z-gain", type=float, default=DEFAULT_Z_GAIN, help="Deviation of z; 0: off.", show_default=True)
+@click.option(
+    "--loss",
+    type=click.Choice(("l2", "l1", "l1-ssim")),
+    default="l2",
+    show_default=True,
+    help="What the fit makes small: squared error, absolute error, 0.7 of that with 0.3 of 1 - SSIM.",
+)
+@click.option(
+    "--weights", metavar="MASKS", help="Importance of each pixel: a folder of pictures or a video, a frame each."
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @device_options
+@click.option("--init", metavar="FILE", help="Start from the network of an .sdmn file.")
+@click.option(
+    "--max-memory", type=BytesType(), help="Memory to use, such as 2G; a larger clip is read from a temporary file."
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output or checkpoint.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted encode beside the output.")
 @click.option("--checkpoint-every", type=TimeType(), default="30s", show_default=True, help="How often it is written.")
@@ -87,9 +103,13 @@ def command(
     skip: str,
     block: str,
     z_gain: float,
+    loss: str,
+    weights: str | None,
     seed: int,
     device: str,
     threads: int | None,
+    init: str | None,
+    max_memory: int | None,
     overwrite: bool,
     resume: bool,
     checkpoint_every: float,
@@ -139,10 +159,14 @@ def command(
             skip=skip,
             block=block,
             z_gain=z_gain,
+            loss=loss,
+            weights=weights,
             seed=seed,
             device=device,
             threads=threads,
             report=report,
+            init=init,
+            max_memory=max_memory,
             overwrite=overwrite,
             resume=resume,
             checkpoint_every=checkpoint_every,
@@ -184,13 +208,3 @@ def command(
         raise Interrupted(f"interrupted; {output} holds what had been reached")
     if target_psnr is not None and result.psnr < target_psnr:
         raise VerificationError(f"the target of {target_psnr:g} dB was missed: {output} has {result.psnr:.2f} dB")
-
-
-def peak_memory() -> int:
-    """Bytes this process has held at once at most; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -54,6 +54,19 @@ class TimeType(click.ParamType):  # type: ignore[type-arg]
         return seconds
 
 
+class BytesType(click.ParamType):  # type: ignore[type-arg]
+    """A number of bytes: ``500M``, ``2G`` or ``1.5G``; K, M and G are powers of 1024."""
+
+    name = "BYTES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([KMG]?)", value, re.IGNORECASE)
+        size = round(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " ")) if match else 0
+        if not size:
+            self.fail(f"{value!r} is not an amount of memory such as 500M or 2G", param, ctx)
+        return size
+
+
 def selection_options(function: F) -> F:
     """--crop, --scale, --start and --frames of a source."""
     for option in (

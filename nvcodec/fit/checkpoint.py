@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from nvcodec.errors import InputError, UsageError
+from nvcodec.fit import losses
 from nvcodec.fit.loop import Fit
 
 VERSION = 1
@@ -50,9 +51,14 @@ def identity(fit: Fit) -> dict[str, Any]:
     options = dataclasses.asdict(fit.options)
     for name in BUDGET:
         del options[name]
-    loss = f"{fit.loss.__module__}.{getattr(fit.loss, '__qualname__', type(fit.loss).__qualname__)}"
     shape = dataclasses.asdict(fit.shape)
-    identity = {"version": VERSION, "clip": fit.clip, "shape": shape, "options": options, "loss": loss}
+    identity = {
+        "version": VERSION,
+        "clip": fit.clip,
+        "shape": shape,
+        "options": options,
+        "loss": losses.identity(fit.loss),
+    }
     return dict(json.loads(json.dumps(identity)))  # tuples become lists, as in a file
 
 

@@ -7,7 +7,7 @@ import functools
 import statistics
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nvcodec.errors import UsageError
+from nvcodec.fit.losses import SQUARED_ERROR, Loss
 from nvcodec.fit.muon import Muon
 from nvcodec.metrics import psnr
 from nvcodec.model.decoder import Decoder
@@ -22,6 +23,7 @@ from nvcodec.model.encoder import Encoder
 from nvcodec.model.shape import NetworkShape
 from nvcodec.model.skip import abnormality, sampled
 from nvcodec.quantize.prepare import prepare
+from nvcodec.video.frames import Frames
 
 FINISHING = 0.9  # what follows the fit takes about as long as this part of an epoch of it
 LAST_RATE = 0.01  # of the peak
@@ -77,23 +79,13 @@ class Fitted:
         return picture
 
     @torch.no_grad()
-    def psnr(self, frames: torch.Tensor) -> float:
+    def psnr(self, frames: Frames) -> float:
         """Mean RGB PSNR, dB, of its pictures in 8 bits and ``frames``, uint8 [frames, 3, height, width]."""
         values = []
         for place, frame in enumerate(frames):
             picture = (self.picture(place)[0] * 255).round().clamp(0, 255)
             values.append(psnr(picture, frame.to(picture.device)))
         return statistics.mean(values)
-
-
-#: What the fit makes small: a number for pictures decoded and meant, both [batch, 3, height, width] in about 0 to 1,
-#: and the frames they are of.
-Loss = Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor]
-
-
-def squared_error(decoded: torch.Tensor, source: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
-    """The mean squared error: the loss of a fit that is given no other."""
-    return F.mse_loss(decoded, source)
 
 
 def schedule(share: float, warmup: float) -> float:
@@ -106,11 +98,11 @@ class Fit:
     """A fit under way: it goes on a step at a time, can be wound down early, saved, and restored.
 
     Args:
-        frames: uint8 [frames, 3, height, width], kept as bytes.
+        frames: uint8 [frames, 3, height, width]; they stay bytes, on the device if they are in memory.
         shape: the network; its width and height are the frames'.
         options: see :class:`FitOptions`.
         device: where to fit.
-        loss: see :data:`Loss`.
+        loss: see :data:`~nvcodec.fit.losses.Loss`.
 
     The loss judges the picture that comes of the *sampled* z, the very one that decoders will have, so features
     recovered from it have to help; the encoder's own z only has to look as if it had been sampled.
@@ -124,26 +116,21 @@ class Fit:
 
     def __init__(
         self,
-        frames: torch.Tensor,
+        frames: Frames,
         shape: NetworkShape,
         options: FitOptions,
         device: torch.device,
-        loss: Loss = squared_error,
+        loss: Loss = SQUARED_ERROR,
     ) -> None:
-        self.options, self.shape, self.loss = options, shape, loss
+        self.options, self.shape, self.loss, self.device = options, shape, loss, device
         with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
             torch.manual_seed(options.seed)
             self.encoder, self.decoder = Encoder(shape), Decoder(shape, options.rep)
         for half in (self.encoder, self.decoder):
             half.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = nn.ModuleList([self.encoder, self.decoder])
-        kernels = [p for p in self.network.parameters() if p.ndim == 4 and p.size(1) > 1]
-        others = [p for p in self.network.parameters() if not (p.ndim == 4 and p.size(1) > 1)]
-        self.optimisers: list[tuple[torch.optim.Optimizer, float]] = [
-            (Muon(kernels), options.muon_rate),
-            (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
-        ]
-        self.frames = frames.to(device)
+        self.optimisers = optimisers(self.network.parameters(), options)
+        self.frames = frames.to(device) if isinstance(frames, torch.Tensor) else frames
         self.noise = [z.to(device) for z in sampled(shape, options.seed % 2**32)]
         self.order = torch.Generator().manual_seed(options.seed)
         self.queue: list[int] = []
@@ -156,7 +143,10 @@ class Fit:
     @functools.cached_property
     def clip(self) -> int:
         """A checksum of the frames."""
-        return zlib.crc32(self.frames.cpu().numpy().data)
+        checksum = 0
+        for frame in self.frames:
+            checksum = zlib.crc32(frame.cpu().contiguous().numpy().data, checksum)
+        return checksum
 
     def spent(self, steps_more: float = 0) -> float:
         """The share of the budget that is spent, or will be after ``steps_more`` steps; 1 at its end."""
@@ -178,9 +168,10 @@ class Fit:
         return self.step > 0 and self.spent(0.5) > self.end
 
     def wind_down(self, part: float) -> None:
-        """End soon: ``part`` as much as is spent now remains, while rates fall and quantisation is in the loop."""
+        """End soon: ``part`` as much as is spent now remains, at least a step, while rates fall and quantisation is in
+        the loop."""
         now = self.spent()
-        self.tail = now, min(1.0, now * (1 + part))
+        self.tail = now, min(1.0, max(self.spent(1), now * (1 + part)))
 
     def factor(self) -> float:
         """Of the learning rates, now."""
@@ -199,7 +190,7 @@ class Fit:
         while len(self.queue) < options.batch:
             self.queue += torch.randperm(len(self.frames), generator=self.order).tolist()
         chosen, self.queue = self.queue[: options.batch], self.queue[options.batch :]
-        target = as_float(self.frames[chosen])
+        target = as_float(self.frames[chosen].to(self.device))
         factor = self.factor()
         with torch.enable_grad():
             latents, own_z = analyse(self.encoder, self.decoder, target)
@@ -221,13 +212,22 @@ class Fit:
     def quantise(self) -> None:
         """Put quantisation into the loop, if it is not there and is wanted."""
         if not self.quantised and self.options.quantised:
-            prepare(self.decoder, analyse_all(self.encoder, self.decoder, self.frames))
+            prepare(self.decoder, self.latents())
             self.quantised = True
 
     def result(self) -> Fitted:
         """The network as it is now, quantised if that is wanted."""
         self.quantise()
-        return Fitted(self.decoder, analyse_all(self.encoder, self.decoder, self.frames), self.noise)
+        return Fitted(self.decoder, self.latents(), self.noise)
+
+    @torch.no_grad()
+    def latents(self) -> list[torch.Tensor]:
+        """The latents of all frames, as the encoder is now: the embeddings and each f."""
+        latents = [
+            analyse(self.encoder, self.decoder, as_float(self.frames[[place]].to(self.device)))[0]
+            for place in range(len(self.frames))
+        ]
+        return [torch.cat(of_one_kind) for of_one_kind in zip(*latents, strict=True)]
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """All that is needed to go on: tensors, and what JSON holds."""
@@ -275,7 +275,7 @@ class Fit:
 
     def branch(self) -> Fit:
         """A second fit in the same state, which goes its own way."""
-        other = Fit(self.frames, self.shape, self.options, self.frames.device, self.loss)
+        other = Fit(self.frames, self.shape, self.options, self.device, self.loss)
         tensors, plain = self.state()
         other.restore({name: tensor.clone() for name, tensor in tensors.items()}, plain)
         return other
@@ -284,6 +284,18 @@ class Fit:
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """Those whose name starts with ``prefix``, without it."""
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[tuple[torch.optim.Optimizer, float]]:
+    """Muon for kernels with more than one channel in, Adam for everything else; each with its peak rate."""
+    kernels: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in parameters:
+        (kernels if parameter.ndim == 4 and parameter.size(1) > 1 else others).append(parameter)
+    return [
+        (Muon(kernels), options.muon_rate),
+        (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
+    ]
 
 
 def as_float(frames: torch.Tensor) -> torch.Tensor:
@@ -298,10 +310,3 @@ def analyse(
     embedding, features = encoder(pictures)
     split = [skip.split(x) for skip, x in zip(decoder.skips, features, strict=True)]
     return [embedding, *(f for f, _ in split)], [z for _, z in split if z is not None]
-
-
-@torch.no_grad()
-def analyse_all(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> list[torch.Tensor]:
-    """The latents of all frames, uint8 [frames, 3, height, width], one frame after the other."""
-    latents = [analyse(encoder, decoder, as_float(frames[i : i + 1]))[0] for i in range(len(frames))]
-    return [torch.cat(of_one_kind) for of_one_kind in zip(*latents, strict=True)]

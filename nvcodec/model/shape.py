@@ -146,6 +146,16 @@ class NetworkShape:
         return self.decoder_parameters + frames * self.latent_values
 
     @property
+    def activations(self) -> int:
+        """Values that the blocks' convolutions yield to decode a frame."""
+        height, width = self.grid
+        total = 0
+        for channels, stride in zip(self.channels, self.strides, strict=True):
+            height, width = height * stride, width * stride
+            total += channels * height * width
+        return total
+
+    @property
     def trunk_multiplications(self) -> int:
         """Multiplications of stem, blocks and head to decode a frame."""
         height, width = self.grid

@@ -1,4 +1,4 @@
-"""A clip in memory: RGB frames, their exact times, and what the source says of its colours."""
+"""A clip: RGB frames, their exact times, and what the source says of its colours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import dataclasses
 from fractions import Fraction
 
 import torch
+
+from nvcodec.video.frames import Frames
 
 UNSPECIFIED = 2  # in primaries, transfer and matrix (ITU-T H.273)
 
@@ -26,23 +28,26 @@ class Clip:
     """Frames and what belongs to them.
 
     Attributes:
-        frames: uint8 [frames, 3, height, width], RGB.
+        frames: uint8 [frames, 3, height, width], RGB, in memory or in a temporary file.
         ticks: presentation time and duration of each frame.
         time_base: seconds a tick.
         color: of the source.
         sample_aspect: width over height of a sample.
     """
 
-    frames: torch.Tensor
+    frames: Frames
     ticks: list[tuple[int, int]]
     time_base: Fraction
     color: Color = Color()
     sample_aspect: Fraction = Fraction(1)
 
     def __post_init__(self) -> None:
-        if self.frames.dtype != torch.uint8 or self.frames.ndim != 4 or self.frames.shape[1] != 3:
+        frames = self.frames
+        if isinstance(frames, torch.Tensor) and (
+            frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3
+        ):
             raise ValueError(
-                f"frames must be uint8 [frames, 3, height, width], got {self.frames.dtype} {tuple(self.frames.shape)}"
+                f"frames must be uint8 [frames, 3, height, width], got {frames.dtype} {tuple(frames.shape)}"
             )
         if len(self.ticks) != len(self.frames):
             raise ValueError(f"{len(self.ticks)} time stamps for {len(self.frames)} frames")

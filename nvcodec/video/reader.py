@@ -18,6 +18,7 @@ import torch
 
 from nvcodec.errors import InputError
 from nvcodec.video.clip import UNSPECIFIED, Clip, Color, steady
+from nvcodec.video.frames import FrameCollector
 from nvcodec.video.transform import crop_and_scale
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
@@ -54,7 +55,12 @@ class _Label:
     sample_aspect: Fraction
 
 
-def read_clip(source: str | os.PathLike[str], selection: Selection = Selection(), fps: Fraction | None = None) -> Clip:
+def read_clip(
+    source: str | os.PathLike[str],
+    selection: Selection = Selection(),
+    fps: Fraction | None = None,
+    memory: int | None = None,
+) -> Clip:
     """Read a video file of any container and codec PyAV opens (its first video track), or a folder of images.
 
     Rotation stored in the file is applied; matrix and range are honoured (an unspecified matrix is BT.601). Packets
@@ -64,44 +70,49 @@ def read_clip(source: str | os.PathLike[str], selection: Selection = Selection()
         source: a file or a folder, whose images are taken in natural order.
         selection: part of it.
         fps: frame rate of a folder of images (25 if None) or in place of a file's own time stamps.
+        memory: bytes that the frames may take; more go to a temporary file. None: a quarter of what the machine has.
 
     Raises:
-        InputError: there is no such source, it holds no video, or no frame of it is left.
+        InputError: there is no such source, it holds no video, no frame of it is left, or the disk is full.
         UsageError: the crop does not fit.
     """
     path = Path(source)
     reader = _ImageFolder(path) if path.is_dir() else _VideoFile(path)
-    pictures: list[torch.Tensor] = []
+    collector = FrameCollector(memory)
+    count = 0
+    first_size = torch.Size()
     seen: list[_Label] = []
     for place, (rgb, label) in enumerate(reader.frames()):
         if place < selection.start:
             continue
-        if selection.frames is not None and len(pictures) == selection.frames:
+        if selection.frames is not None and count == selection.frames:
             # One frame more than asked for has been read: its time says how long the last one lasts.
             seen.append(label)
             break
-        if not pictures:
+        if not count:
             shape = (rgb.shape[1], rgb.shape[0])
         upright = torch.from_numpy(rgb.transpose(2, 0, 1).copy())
         picture = crop_and_scale(upright, selection.crop, selection.scale).contiguous()
-        if pictures and picture.shape != pictures[0].shape:
+        if count and picture.shape != first_size:
             raise InputError(
-                f"{source}: frame {place} is {_size(picture)} and the frames before are {_size(pictures[0])}; "
+                f"{source}: frame {place} is {_size(picture.shape)} and the frames before are {_size(first_size)}; "
                 "use --scale to give all one size"
             )
-        pictures.append(picture)
+        first_size = picture.shape
+        collector.append(picture)
+        count += 1
         seen.append(label)
-    if not pictures:
+    if not count:
         raise InputError(f"{source}: no frame is left to read (--start {selection.start})")
-    if min(pictures[0].shape[1:]) < LEAST_SIDE:
-        raise InputError(f"{source}: {_size(pictures[0])} is too small; both sides must be at least {LEAST_SIDE}")
+    if min(first_size[1:]) < LEAST_SIDE:
+        raise InputError(f"{source}: {_size(first_size)} is too small; both sides must be at least {LEAST_SIDE}")
     first = seen[0]
     if fps is not None or reader.time_base is None:
-        ticks, time_base = steady(len(pictures), DEFAULT_FPS if fps is None else fps)
+        ticks, time_base = steady(count, DEFAULT_FPS if fps is None else fps)
     else:
-        ticks, time_base = _ticks(seen, len(pictures), reader.typical_duration), reader.time_base
+        ticks, time_base = _ticks(seen, count, reader.typical_duration), reader.time_base
     aspect = first.sample_aspect * _stretch(shape, selection)
-    return Clip(torch.stack(pictures), ticks, time_base, first.color, aspect)
+    return Clip(collector.frames(), ticks, time_base, first.color, aspect)
 
 
 def _stretch(size: tuple[int, int], selection: Selection) -> Fraction:
@@ -112,8 +123,8 @@ def _stretch(size: tuple[int, int], selection: Selection) -> Fraction:
     return Fraction(width * selection.scale[1], height * selection.scale[0])
 
 
-def _size(picture: torch.Tensor) -> str:
-    return f"{picture.shape[2]}x{picture.shape[1]}"
+def _size(shape: torch.Size) -> str:
+    return f"{shape[2]}x{shape[1]}"
 
 
 def _ticks(seen: list[_Label], count: int, typical: int) -> list[tuple[int, int]]:

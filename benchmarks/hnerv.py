@@ -1,0 +1,121 @@
+"""HNeRV (Chen et al., CVPR 2023) as its authors train it: the recipe that fits are compared with.
+
+Network, sizes, initialisation, loss and schedule follow train_nerv_all.py and model_all.py of the published code with
+the options of its README, at another size and number of epochs:
+
+    --conv_type convnext pshuffel --act gelu --norm none --loss L2 --enc_dim 64_16 --ks 0_1_5 --reduce 1.2
+    --lower_width 12 -b 2 --lr 0.001 (cosine, 10 % warm-up)
+
+On 66 frames of Big Buck Bunny at 320x160 the published code reaches what `fit_speed.json` states beside ours.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nvcodec.metrics import psnr
+from nvcodec.model.encoder import Encoder
+from nvcodec.model.shape import NetworkShape, choose_strides
+
+EMBEDDING, LEAST_WIDTH, SHRINK, LARGEST_KERNEL = 16, 12, 1.2, 5
+BATCH, RATE, WARMUP, FIRST_RATE = 2, 1e-3, 0.1, 0.1
+
+
+def network_shape(size: int, width: int, height: int, frames: int) -> NetworkShape:
+    """The network for ``--modelsize``: the width that solves its quadratic equation, rounded down.
+
+    The equation leaves out biases and the head and counts the first convolution nine times, as theirs does; what is
+    stored in the end is :func:`stored`.
+    """
+    strides = choose_strides(width, height)
+    kernels = tuple(min(1 + 2 * place, LARGEST_KERNEL) for place in range(len(strides)))
+    cells = width * height / math.prod(strides) ** 2
+    squared = sum(
+        SHRINK ** -(2 * place + 1) * stride**2 * kernel**2
+        for place, (stride, kernel) in enumerate(zip(strides, kernels, strict=True))
+    )
+    stem = int(np.roots([squared, EMBEDDING * 9, EMBEDDING * cells * frames - size]).max())
+    channels: list[int] = []
+    for _ in strides:
+        channels.append(max(round((channels or [stem])[-1] / SHRINK), LEAST_WIDTH))
+    return NetworkShape(width, height, EMBEDDING, stem, tuple(channels), strides, kernels)
+
+
+class HNeRV(nn.Module):
+    """Pictures [batch, 3, height, width] in 0 to 1 to such pictures."""
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.encoder = Encoder(shape)
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        self.stem = nn.Conv2d(shape.embedding, shape.stem, 1)
+        inputs = (shape.stem, *shape.channels[:-1])
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(i, o * s * s, k, padding=k // 2), nn.PixelShuffle(s), nn.GELU())
+            for i, o, s, k in zip(inputs, shape.channels, shape.strides, shape.kernels, strict=True)
+        )
+        self.head = nn.Conv2d(shape.channels[-1], 3, 3, padding=1)
+        self.shape = shape
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        x = F.gelu(self.stem(self.encoder(pictures)[0]))
+        for block in self.blocks:
+            x = block(x)
+        decoded = torch.tanh(self.head(x)) * 0.5 + 0.5
+        return decoded[:, :, : self.shape.height, : self.shape.width]
+
+
+@torch.no_grad()
+def quality(network: HNeRV, frames: torch.Tensor) -> float:
+    """Mean RGB PSNR, dB, of its pictures in 8 bits and ``frames``, uint8 [frames, 3, height, width]."""
+    return statistics.mean(
+        psnr((network(frame[None].float() / 255)[0] * 255).round().clamp(0, 255), frame) for frame in frames
+    )
+
+
+def rate(share: float) -> float:
+    """Learning rate at ``share`` of the fit."""
+    if share < WARMUP:
+        return RATE * (FIRST_RATE + (1 - FIRST_RATE) * share / WARMUP)
+    return RATE * 0.5 * (math.cos(math.pi * (share - WARMUP) / (1 - WARMUP)) + 1)
+
+
+def fit(frames: torch.Tensor, shape: NetworkShape, epochs: int, watch: Callable[[int, float, HNeRV], None]) -> HNeRV:
+    """The recipe, in float.
+
+    Args:
+        frames: uint8 [frames, 3, height, width].
+        shape: see :func:`network_shape`.
+        epochs: passes over the frames, two at a time; a last odd one is left out of its epoch.
+        watch: called after each epoch with its number, the seconds all fitting took so far, and the network.
+    """
+    torch.manual_seed(1)
+    network = HNeRV(shape).to(memory_format=torch.channels_last)  # theirs does not; it is faster this way
+    optimiser = torch.optim.Adam(network.parameters())
+    seconds = 0.0
+    per_epoch = len(frames) // BATCH
+    for epoch in range(epochs):
+        began = time.perf_counter()
+        order = torch.randperm(len(frames))
+        for place in range(per_epoch):
+            chosen = order[place * BATCH : (place + 1) * BATCH]
+            pictures = (frames[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
+            optimiser.param_groups[0]["lr"] = rate((epoch + place / per_epoch) / epochs)
+            loss = F.mse_loss(network(pictures), pictures)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        seconds += time.perf_counter() - began
+        watch(epoch + 1, seconds, network)
+    return network

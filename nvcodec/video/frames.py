@@ -1,0 +1,105 @@
+"""Where a clip's frames are: in memory, or in a temporary file where they are more than memory may hold."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, cast
+
+import torch
+
+from nvcodec.errors import InputError
+from nvcodec.memory import machine_memory
+
+
+class StoredFrames:
+    """Frames in a temporary file without a name, gone with this object; each look reads the frames it wants.
+
+    Used like a uint8 tensor [frames, 3, height, width] as far as ``len``, ``shape``, iteration and indexing with a
+    number or a list of numbers go. The file is read, not mapped, because pages of a map count as the process's memory;
+    the system's cache keeps what fits.
+
+    Args:
+        height, width: of the frames.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self._size = (3, height, width)
+        self._count = 0
+        self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="nvcodec-"))  # noqa: SIM115 (lives as long as this)
+        weakref.finalize(self, self._file.close)
+
+    def append(self, picture: torch.Tensor) -> None:
+        """Add a uint8 picture [3, height, width].
+
+        Raises:
+            InputError: the disk is full.
+        """
+        assert picture.shape == self._size and picture.dtype == torch.uint8
+        try:
+            self._file.write(picture.contiguous().numpy().data)
+            self._file.flush()
+        except OSError as error:
+            raise InputError(f"cannot keep the frames in {tempfile.gettempdir()}: {error.strerror}") from None
+        self._count += 1
+
+    @property
+    def shape(self) -> torch.Size:
+        """Frames, 3, height, width."""
+        return torch.Size((self._count, *self._size))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, which: int | Sequence[int]) -> torch.Tensor:
+        if isinstance(which, int):
+            return self[[which]][0]
+        pictures = torch.empty((len(which), *self._size), dtype=torch.uint8)
+        for picture, place in zip(pictures, which, strict=True):
+            if not 0 <= place < self._count:
+                raise IndexError(f"frame {place} of {self._count}")
+            self._file.seek(place * picture.numel())
+            if self._file.readinto(picture.numpy().data) != picture.numel():  # type: ignore[attr-defined]
+                raise InputError(f"a temporary file in {tempfile.gettempdir()} has lost its end")
+        return pictures
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (self[place] for place in range(self._count))
+
+
+#: The frames of a clip, uint8 [frames, 3, height, width].
+Frames = torch.Tensor | StoredFrames
+
+
+class FrameCollector:
+    """Takes pictures one by one and keeps them in memory while they need at most ``memory`` bytes.
+
+    Args:
+        memory: in bytes; None is a quarter of what the machine has.
+    """
+
+    def __init__(self, memory: int | None) -> None:
+        self._memory = machine_memory() // 4 if memory is None else memory
+        self._held: list[torch.Tensor] = []
+        self._stored: StoredFrames | None = None
+
+    def append(self, picture: torch.Tensor) -> None:
+        """Add a uint8 picture [3, height, width]; all are of one size.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        self._held.append(picture)
+        # The frames are held twice while they become one tensor.
+        if self._stored is None and 2 * len(self._held) * picture.numel() <= self._memory:
+            return
+        if self._stored is None:
+            self._stored = StoredFrames(picture.shape[1], picture.shape[2])
+        for held in self._held:
+            self._stored.append(held)
+        self._held.clear()
+
+    def frames(self) -> Frames:
+        """All of them, at least one."""
+        return torch.stack(self._held) if self._stored is None else self._stored
