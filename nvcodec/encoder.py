@@ -21,7 +21,7 @@ from nvcodec.decoder import pick_device, picture_bytes
 from nvcodec.errors import InputError, Interrupted, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit import checkpoint
-from nvcodec.fit.loop import Fit, FitOptions, Fitted
+from nvcodec.fit.loop import Fit, FitOptions, Fitted, fast_bfloat16
 from nvcodec.fit.losses import DEFAULT_LOSS, Loss, PictureLoss
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
 from nvcodec.fit.warm import warm_start
@@ -217,7 +217,7 @@ def encode(
         factor = max(PRESETS.values()) if longest else PRESETS[preset or "normal"]
         steps = max(1, round(factor * default_steps(len(clip.frames))))
     left = None if time_limit is None else max(1e-3, time_limit - clock.seconds["reading"])
-    options = FitOptions(steps, left, seed=seed, rep=block == "rep")
+    options = FitOptions(steps, left, seed=seed, rep=block == "rep", bfloat16=fast_bfloat16(where))
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         if output is not None:

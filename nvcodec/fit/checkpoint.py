@@ -21,9 +21,9 @@ from nvcodec.errors import InputError, UsageError
 from nvcodec.fit import losses
 from nvcodec.fit.loop import Fit
 
-VERSION = 1
+VERSION = 2
 SUFFIX = ".checkpoint"
-BUDGET = ("steps", "seconds")  # options that may change when a fit goes on
+FREE = ("steps", "seconds", "bfloat16")  # options that may change when a fit goes on
 
 
 def path_beside(output: str | os.PathLike[str] | None) -> Path | None:
@@ -49,7 +49,7 @@ class Keeper:
 def identity(fit: Fit) -> dict[str, Any]:
     """What two fits share if one can go on with the other's state."""
     options = dataclasses.asdict(fit.options)
-    for name in BUDGET:
+    for name in FREE:
         del options[name]
     shape = dataclasses.asdict(fit.shape)
     identity = {

@@ -42,7 +42,10 @@ class FitOptions:
         muon_rate, adam_rate: peak learning rates of convolution kernels with more than one channel in, and of
             everything else.
         warmup: share of the fit over which the rates rise.
+        encoder: share of the fit, its first part, in which the encoder is fitted. Then the latents stay as they are: a
+            step costs less, and a decoder whose input no longer moves ends higher.
         quantised: share of the fit, its last part, with quantisation in the loop; 0 fits a plain float network.
+        bfloat16: whether convolutions are computed in bfloat16 until quantisation comes in.
         normality: weight of the distance of z from N(0, 1), in nats a value, beside the loss.
     """
 
@@ -54,7 +57,9 @@ class FitOptions:
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
     warmup: float = 0.05
+    encoder: float = 0.3
     quantised: float = 0.2
+    bfloat16: bool = False
     normality: float = 1e-4
 
 
@@ -74,8 +79,7 @@ class Fitted:
 
     def picture(self, frame: int) -> torch.Tensor:
         """What the float network yields for a frame: [1, 3, height, width], about 0 to 1."""
-        latents = [latent[frame : frame + 1].contiguous(memory_format=torch.channels_last) for latent in self.latents]
-        picture: torch.Tensor = self.decoder(latents, self.noise)
+        picture: torch.Tensor = self.decoder(_of_frames(self.latents, [frame]), self.noise)
         return picture
 
     @torch.no_grad()
@@ -111,6 +115,7 @@ class Fit:
         step: updates made.
         seconds: time they took.
         lost: time that went into branches which were given up.
+        fixed: the latents of all frames, once the encoder is fitted.
         quantised: whether quantisation is in the loop.
     """
 
@@ -137,6 +142,7 @@ class Fit:
         self.step = 0
         self.seconds = 0.0
         self.lost = 0.0
+        self.fixed: list[torch.Tensor] | None = None
         self.quantised = False
         self.tail: tuple[float, float] | None = None  # from and to which spent() the fit winds down
 
@@ -187,14 +193,13 @@ class Fit:
         options = self.options
         if self.tail or self.spent(1) > 1 - options.quantised:
             self.quantise()
-        while len(self.queue) < options.batch:
-            self.queue += torch.randperm(len(self.frames), generator=self.order).tolist()
-        chosen, self.queue = self.queue[: options.batch], self.queue[options.batch :]
+        elif self.spent() >= options.encoder:
+            self.fix_latents()
+        chosen = self.draw()
         target = as_float(self.frames[chosen].to(self.device))
         factor = self.factor()
         with torch.enable_grad():
-            latents, own_z = analyse(self.encoder, self.decoder, target)
-            decoded = self.decoder(latents, self.noise)
+            decoded, own_z = self.reconstruct(target, chosen)
             loss = self.loss(decoded, target, chosen)
             if loss.ndim:
                 raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
@@ -209,9 +214,34 @@ class Fit:
         self.seconds += time.monotonic() - began
         return F.mse_loss(decoded.detach(), target)
 
+    def draw(self) -> list[int]:
+        """The next step's frames: all in random order, then all again."""
+        while len(self.queue) < self.options.batch:
+            self.queue += torch.randperm(len(self.frames), generator=self.order).tolist()
+        chosen, self.queue = self.queue[: self.options.batch], self.queue[self.options.batch :]
+        return chosen
+
+    def reconstruct(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """What the network makes of ``pictures`` [batch, 3, height, width], those of ``frames``; and each own z while
+        the encoder is fitted."""
+        lower = self.options.bfloat16 and not self.quantised
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+            if self.fixed is None:
+                latents, own_z = analyse(self.encoder, self.decoder, pictures)
+            else:
+                latents, own_z = _of_frames(self.fixed, frames), []
+            return self.decoder(latents, self.noise).float(), own_z
+
+    def fix_latents(self) -> None:
+        """End the encoder's part of the fit, if that has not been done."""
+        if self.fixed is None:
+            self.fixed = self.latents()
+            self.encoder.zero_grad(set_to_none=True)  # optimisers leave alone what has no gradient
+
     def quantise(self) -> None:
-        """Put quantisation into the loop, if it is not there and is wanted."""
+        """Put quantisation into the loop, if it is not there and is wanted; the latents are fixed before."""
         if not self.quantised and self.options.quantised:
+            self.fix_latents()
             prepare(self.decoder, self.latents())
             self.quantised = True
 
@@ -222,12 +252,14 @@ class Fit:
 
     @torch.no_grad()
     def latents(self) -> list[torch.Tensor]:
-        """The latents of all frames, as the encoder is now: the embeddings and each f."""
+        """The embeddings and each f of all frames: those that are fixed, or what the encoder makes of them now."""
+        if self.fixed is not None:
+            return self.fixed
         latents = [
             analyse(self.encoder, self.decoder, as_float(self.frames[[place]].to(self.device)))[0]
             for place in range(len(self.frames))
         ]
-        return [torch.cat(of_one_kind) for of_one_kind in zip(*latents, strict=True)]
+        return [torch.cat(of_one_kind).contiguous() for of_one_kind in zip(*latents, strict=True)]
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """All that is needed to go on: tensors, and what JSON holds."""
@@ -238,6 +270,8 @@ class Fit:
         for place, conv in enumerate(self.decoder.convs()):
             if conv.step is not None:
                 tensors[f"steps.{place}"] = conv.step
+        for place, latent in enumerate(self.fixed or ()):
+            tensors[f"latents.{place}"] = latent
         tensors["order"] = self.order.get_state()
         plain = {
             "step": self.step,
@@ -265,6 +299,8 @@ class Fit:
                 conv.fold()
                 conv.step = tensors[f"steps.{place}"].to(conv.weight.device)
         self.network.load_state_dict(_below(tensors, "network."))
+        latents = _below(tensors, "latents.")
+        self.fixed = [latents[str(place)].to(self.device) for place in range(len(latents))] or None
         for number, (optimiser, _) in enumerate(self.optimisers):
             state: dict[int, dict[str, torch.Tensor]] = {}
             for name, value in _below(tensors, f"optimiser.{number}.").items():
@@ -286,6 +322,11 @@ def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
+def _of_frames(latents: list[torch.Tensor], frames: list[int]) -> list[torch.Tensor]:
+    """The latents of some frames, in the layout that the network works in."""
+    return [latent[frames].contiguous(memory_format=torch.channels_last) for latent in latents]
+
+
 def optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[tuple[torch.optim.Optimizer, float]]:
     """Muon for kernels with more than one channel in, Adam for everything else; each with its peak rate."""
     kernels: list[nn.Parameter] = []
@@ -296,6 +337,14 @@ def optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[
         (Muon(kernels), options.muon_rate),
         (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
     ]
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    wide, tiles = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return bool((wide and wide()) or (tiles and tiles()))
 
 
 def as_float(frames: torch.Tensor) -> torch.Tensor:
