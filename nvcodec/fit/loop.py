@@ -42,10 +42,11 @@ class FitOptions:
         muon_rate, adam_rate: peak learning rates of convolution kernels with more than one channel in, and of
             everything else.
         warmup: share of the fit over which the rates rise.
-        encoder: share of the fit, its first part, in which the encoder is fitted. Then the latents stay as they are: a
-            step costs less, and a decoder whose input no longer moves ends higher.
+        encoder: share of the fit, its first part, in which the encoder is fitted; long fits end it after
+            ``encoder_epochs``, but not before ``encoder_steps``. Then the latents stay as they are: a step costs less,
+            and a decoder whose input no longer moves ends higher.
         quantised: share of the fit, its last part, with quantisation in the loop; 0 fits a plain float network.
-        bfloat16: whether convolutions are computed in bfloat16 until quantisation comes in.
+        bfloat16: whether convolutions, until quantisation comes in, and Muon's iterations compute in bfloat16.
         normality: weight of the distance of z from N(0, 1), in nats a value, beside the loss.
     """
 
@@ -57,7 +58,9 @@ class FitOptions:
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
     warmup: float = 0.05
-    encoder: float = 0.3
+    encoder: float = 0.15
+    encoder_epochs: float = 5.0
+    encoder_steps: int = 400
     quantised: float = 0.2
     bfloat16: bool = False
     normality: float = 1e-4
@@ -154,6 +157,11 @@ class Fit:
             checksum = zlib.crc32(frame.cpu().contiguous().numpy().data, checksum)
         return checksum
 
+    @property
+    def encoder_end(self) -> float:
+        """After how many pictures the encoder's part ends at the latest."""
+        return max(self.options.encoder_steps * self.options.batch, self.options.encoder_epochs * len(self.frames))
+
     def spent(self, steps_more: float = 0) -> float:
         """The share of the budget that is spent, or will be after ``steps_more`` steps; 1 at its end."""
         options, step = self.options, self.step + steps_more
@@ -193,18 +201,13 @@ class Fit:
         options = self.options
         if self.tail or self.spent(1) > 1 - options.quantised:
             self.quantise()
-        elif self.spent() >= options.encoder:
+        elif self.spent() >= options.encoder or self.step * options.batch >= self.encoder_end:
             self.fix_latents()
         chosen = self.draw()
         target = as_float(self.frames[chosen].to(self.device))
         factor = self.factor()
         with torch.enable_grad():
-            decoded, own_z = self.reconstruct(target, chosen)
-            loss = self.loss(decoded, target, chosen)
-            if loss.ndim:
-                raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
-            for z in own_z:
-                loss = loss + options.normality * abnormality(z)
+            loss, error = self.objective(target, chosen)
         self.network.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         for optimiser, rate in self.optimisers:
@@ -212,7 +215,18 @@ class Fit:
             optimiser.step()
         self.step += 1
         self.seconds += time.monotonic() - began
-        return F.mse_loss(decoded.detach(), target)
+        return error
+
+    def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a step makes small, and the mean squared error beside it, for ``pictures`` [batch, 3, height, width],
+        those of ``frames``."""
+        decoded, own_z = self.reconstruct(pictures, frames)
+        loss = self.loss(decoded, pictures, frames)
+        if loss.ndim:
+            raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
+        for z in own_z:
+            loss = loss + self.options.normality * abnormality(z)
+        return loss, F.mse_loss(decoded.detach(), pictures)
 
     def draw(self) -> list[int]:
         """The next step's frames: all in random order, then all again."""
@@ -222,8 +236,7 @@ class Fit:
         return chosen
 
     def reconstruct(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """What the network makes of ``pictures`` [batch, 3, height, width], those of ``frames``; and each own z while
-        the encoder is fitted."""
+        """What the network makes of ``pictures``, and each own z while the encoder is fitted."""
         lower = self.options.bfloat16 and not self.quantised
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
             if self.fixed is None:
@@ -334,7 +347,7 @@ def optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[
     for parameter in parameters:
         (kernels if parameter.ndim == 4 and parameter.size(1) > 1 else others).append(parameter)
     return [
-        (Muon(kernels), options.muon_rate),
+        (Muon(kernels, dtype=torch.bfloat16 if options.bfloat16 else torch.float32), options.muon_rate),
         (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
     ]
 

@@ -1,7 +1,7 @@
 """Muon (Jordan et al., 2024): momentum whose update is made orthogonal by Newton-Schulz iterations.
 
-torch has an optimiser of this name, for matrices only and in bfloat16; here convolution kernels count as matrices of
-out x (in * height * width), and the iterations run in the parameters' own precision.
+torch has an optimiser of this name, for matrices only; here convolution kernels count as matrices of
+out x (in * height * width).
 """
 
 from __future__ import annotations
@@ -31,10 +31,18 @@ class Muon(torch.optim.Optimizer):
     params: tensors of two or more dimensions; the first one counts as the matrix's rows.
     lr: spectral norm, roughly, of an update of a matrix at least as wide as tall.
     momentum: of the Nesterov average.
+    dtype: what the iterations compute in; bfloat16 is enough.
     """
 
-    def __init__(self, params: Iterable[torch.Tensor], lr: float = 0.02, momentum: float = 0.9) -> None:
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor],
+        lr: float = 0.02,
+        momentum: float = 0.9,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -48,6 +56,6 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["average"] = torch.zeros_like(gradient)
                 state["average"].lerp_(gradient, 1 - group["momentum"])
-                update = orthogonalise(gradient.lerp(state["average"], group["momentum"]))
+                update = orthogonalise(gradient.lerp(state["average"], group["momentum"]).to(self.dtype))
                 scale = max(1.0, update.size(0) / update.size(1)) ** 0.5
-                parameter.add_(update.reshape(parameter.shape), alpha=-group["lr"] * scale)
+                parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * scale)

@@ -1,0 +1,56 @@
+"""Peak memory of encodes of a clip that is larger than what --max-memory allows, and of the same clip held in memory.
+
+    python benchmarks/memory.py CLIPS_FOLDER benchmarks/memory.json [--steps 20]
+
+Every encode is a process of its own; the peak is the one that the system saw, Python and torch included.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+from machine import provenance
+
+from nvcodec.cli.options import BytesType
+
+CLIP, WIDTH, HEIGHT, FRAMES, SIZE = "dancers", 1280, 720, 270, "0.12M"
+LIMITS = ("600M", "690M", None)
+
+
+def encode(source: Path, limit: str | None, steps: int) -> dict[str, Any]:
+    """Figures of one encode."""
+    with tempfile.TemporaryDirectory() as folder:
+        line = [sys.executable, "-m", "nvcodec", "encode", str(source), "-o", f"{folder}/out.sdmn", "--size", SIZE]
+        line += ["--steps", str(steps), "--device", "cpu", "--json", "-q", *(["--max-memory", limit] if limit else [])]
+        summary = json.loads(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+    allowed = BytesType().convert(limit, None, None) if limit else None
+    return {
+        "max_memory_bytes": allowed,
+        "peak_memory_bytes": summary["peak_memory_bytes"],
+        "held": allowed is None or summary["peak_memory_bytes"] <= allowed,
+        "seconds": summary["seconds"],
+        "file_bytes": summary["file_bytes"],
+    }
+
+
+@click.command()
+@click.argument("folder", type=Path)
+@click.argument("output", type=Path)
+@click.option("--steps", default=20)
+def main(folder: Path, output: Path, steps: int) -> None:
+    """Run all encodes and write OUTPUT."""
+    rows = [encode(folder / CLIP, limit, steps) for limit in LIMITS]
+    result = {"clip": CLIP, "clip_bytes": 3 * WIDTH * HEIGHT * FRAMES, "encodes": rows, "provenance": provenance()}
+    output.write_text(json.dumps(result, indent=1) + "\n")
+    click.echo(json.dumps(result, indent=1))
+    sys.exit(0 if all(row["held"] for row in rows) else 6)
+
+
+if __name__ == "__main__":
+    main()
