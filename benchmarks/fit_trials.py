@@ -1,10 +1,11 @@
 """What was tried to make the fit faster, each alone against the fit as it is: equal time, also what failed.
 
-    python benchmarks/fit_trials.py CLIPS_FOLDER benchmarks/fit_trials.json [--seconds 60] [--jobs 2] [--only TRIAL]
+    python benchmarks/fit_trials.py CLIPS_FOLDER benchmarks/fit_trials.json [--steps 500] [--jobs 2] [--only TRIAL]
 
-First every trial's seconds a step are measured on an idle machine (short fits that take turns); a fit then gets as many
-steps as fill --seconds. All run on one thread, --jobs at a time. What a trial needs beside the fit's options is in this
-file alone: what does not help is not in the package. Results are added to the JSON as they come.
+First the time that a trial's step takes, as a ratio: a short fit of it and one of the fit as it is take turns step by
+step, so that whatever else the machine does meets both. A trial then gets as many steps as --steps of the fit as it is
+would take. All run on one thread, --jobs at a time. What a trial needs beside the fit's options is in this file alone:
+what does not help is not in the package. Results are added to the JSON as they come.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch.nn.functional as F
 from machine import provenance
 from torch import nn
 
+from nvcodec.exact.kernels import resample
 from nvcodec.fit import loop, muon
 from nvcodec.fit.loop import Fit, FitOptions, analyse
 from nvcodec.fit.muon import Muon
@@ -39,7 +41,7 @@ CLIPS: dict[str, tuple[str, Selection]] = {
     "blackswan 320x160": ("davis480/blackswan", Selection((854, 427), (320, 160), 0, 50)),
 }
 AS_IT_IS = "as it is"
-PROBE_STEPS, PROBES = 40, 2
+PROBE_STEPS = 40
 
 
 class Learned(Fit):
@@ -155,15 +157,8 @@ def before_last_block(decoder: loop.Decoder, latents: list[torch.Tensor]) -> tor
     for place, block in enumerate(decoder.blocks[:-1]):
         x = F.pixel_shuffle(F.gelu(block(x)), decoder.shape.strides[place])
         if place < len(decoder.skips):
-            x = x + loop_resample(decoder.skips[place](latents[1 + place], None), x)
+            x = x + resample(decoder.skips[place](latents[1 + place], None), x.shape[2], x.shape[3])
     return x
-
-
-def loop_resample(added: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """``added`` at the size of ``like``."""
-    from nvcodec.exact.kernels import resample
-
-    return resample(added, like.shape[2], like.shape[3])
 
 
 class Averaged(Fit):
@@ -225,12 +220,13 @@ class Cosine(Fit):
 class ThreeIterations(Fit):
     """Newton-Schulz with 3 iterations in place of 5."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        muon.orthogonalise = functools.partial(_orthogonalise, steps=3)
-
-
-_orthogonalise = muon.orthogonalise
+    def advance(self) -> torch.Tensor:
+        five = muon.orthogonalise
+        muon.orthogonalise = functools.partial(five, steps=3)
+        try:
+            return super().advance()
+        finally:
+            muon.orthogonalise = five
 
 
 class Momentum(Fit):
@@ -282,7 +278,6 @@ TRIALS: dict[str, tuple[type[Fit], dict[str, Any]]] = {
 def prepare(folder: Path, name: str, trial: str, steps: int, seed: int = 0) -> Fit:
     """A fit on one thread."""
     torch.set_num_threads(1)
-    muon.orthogonalise = _orthogonalise
     source, selection = CLIPS[name]
     frames = read_clip(folder / source, selection).frames
     shape = solve(SIZE, frames.shape[3], frames.shape[2], len(frames))
@@ -292,20 +287,22 @@ def prepare(folder: Path, name: str, trial: str, steps: int, seed: int = 0) -> F
     return kind(frames, shape, options, cpu)
 
 
-def seconds_a_step(folder: Path, name: str, trials: list[str]) -> dict[str, float]:
-    """Of every trial: the mean over the parts of a short fit, each part's median."""
-    taken: dict[str, list[float]] = {trial: [] for trial in trials}
-    for _ in range(PROBES):
-        for trial in trials:
-            fit = prepare(folder, name, trial, PROBE_STEPS)
-            times = []
-            while not fit.done:
-                began = time.perf_counter()
-                fit.advance()
-                times.append(time.perf_counter() - began)
-            part = PROBE_STEPS // 5
-            taken[trial].append(statistics.mean(statistics.median(times[i * part : (i + 1) * part]) for i in range(5)))
-    return {trial: min(values) for trial, values in taken.items()}
+def step_ratio(folder: Path, trial: str) -> float:
+    """Time of a step of a trial over that of a step of the fit as it is: the mean over five parts of a short fit, the
+    median of each."""
+    name = next(iter(CLIPS))  # the clips have one size
+    fits = [prepare(folder, name, AS_IT_IS, PROBE_STEPS), prepare(folder, name, trial, PROBE_STEPS)]
+    times: list[list[float]] = [[], []]
+    for _ in range(PROBE_STEPS):
+        for fit, taken in zip(fits, times, strict=True):
+            began = time.perf_counter()
+            fit.advance()
+            taken.append(time.perf_counter() - began)
+    part = PROBE_STEPS // 5
+    ours, theirs = (
+        statistics.mean(statistics.median(taken[i * part : (i + 1) * part]) for i in range(5)) for taken in times
+    )
+    return theirs / ours
 
 
 def one_fit(folder: Path, name: str, trial: str, steps: int, seed: int) -> dict[str, Any]:
@@ -319,39 +316,35 @@ def one_fit(folder: Path, name: str, trial: str, steps: int, seed: int) -> dict[
 @click.command()
 @click.argument("folder", type=Path)
 @click.argument("output", type=Path)
-@click.option("--seconds", default=60.0)
+@click.option("--steps", default=500)
 @click.option("--jobs", default=2)
 @click.option("--only", multiple=True)
-def main(folder: Path, output: Path, seconds: float, jobs: int, only: tuple[str, ...]) -> None:
+def main(folder: Path, output: Path, steps: int, jobs: int, only: tuple[str, ...]) -> None:
     """Measure whatever OUTPUT does not hold yet."""
     torch.set_num_threads(1)
-    results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {}}
+    results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {n: {} for n in CLIPS}}
+    # The fit as it is, run with two seeds, tells how much chance is in these figures.
+    wanted = [(name, trial, 0) for trial in only or TRIALS for name in CLIPS] + [(n, AS_IT_IS, 1) for n in CLIPS]
+    missing = [row for row in wanted if _key(row[1], row[2]) not in results["clips"][row[0]]]
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
-        missing = {
-            name: [
-                trial
-                for trial in only or TRIALS
-                if trial not in results["clips"].setdefault(name, {}) or trial == AS_IT_IS
-            ]
-            for name in CLIPS
+        trials = sorted({trial for _, trial, _ in missing})
+        ratios = dict(zip(trials, pool.map(functools.partial(step_ratio, folder), trials), strict=True))
+        ratios[AS_IT_IS] = 1.0
+        fits = {
+            pool.submit(one_fit, folder, name, trial, round(steps / ratios[trial]), seed): (name, trial, seed)
+            for name, trial, seed in missing
         }
-        probes = {name: pool.submit(seconds_a_step, folder, name, trials) for name, trials in missing.items()}
-        fits = {}
-        for name, trials in missing.items():
-            for trial in trials:
-                cost = probes[name].result()[trial]
-                # The fit as it is, run with two seeds, tells how much chance is in these figures.
-                for seed in (0, 1) if trial == AS_IT_IS else (0,):
-                    task = pool.submit(one_fit, folder, name, trial, round(seconds / cost), seed)
-                    fits[task] = name, trial, cost
         for task in concurrent.futures.as_completed(fits):
-            name, trial, cost = fits[task]
-            row = {**task.result(), "seconds_a_step": cost, "seconds": seconds, "provenance": provenance()}
-            key = trial if not row["seed"] else f"{trial}, seed {row['seed']}"
-            results["clips"][name][key] = row
-            click.echo(f"{name}: {key}: {row['psnr_rgb']:.2f} dB, {row['steps']} steps", err=True)
+            name, trial, seed = fits[task]
+            row = {**task.result(), "step_ratio": ratios[trial], "provenance": provenance()}
+            results["clips"][name][_key(trial, seed)] = row
+            click.echo(f"{name}: {_key(trial, seed)}: {row['psnr_rgb']:.2f} dB, {row['steps']} steps", err=True)
             output.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _key(trial: str, seed: int) -> str:
+    return f"{trial}, seed {seed}" if seed else trial
 
 
 if __name__ == "__main__":

@@ -91,3 +91,24 @@ def test_weights_from_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         nvcodec.encode(CLIP, size=12_000, steps=2, loss=lambda a, b, frames: (a - b).mean(), weights=masks())
     with pytest.raises(UsageError, match="--loss is one of"):
         nvcodec.encode(CLIP, size=12_000, steps=2, loss="l3")
+
+
+def test_the_worked_example() -> None:
+    """docs/task_loss.py: the loss keeps more of the model's answers than one of pixels does."""
+    import importlib.util
+
+    path = Path(__file__).parents[1] / "docs" / "task_loss.py"
+    spec = importlib.util.spec_from_file_location("task_loss", path)
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    clip = moving_squares(6, 48, 64)
+    model = example.train(clip, 60)
+    kept = []
+    for loss in ("l2", example.KeepsAnswers(model, 0.01)):
+        encoded = nvcodec.encode(clip, size=6_000, steps=60, loss=loss, device="cpu")
+        decoded = nvcodec.open(read_stream(encoded.data), device="cpu")[:]
+        answers = (model(decoded.float() / 255).sigmoid() - model(clip.float() / 255).sigmoid()).square().mean()
+        kept.append(float(answers))
+        assert 0 <= example.agreement(model, decoded, clip) <= 1
+    assert kept[1] < kept[0]

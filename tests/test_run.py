@@ -79,17 +79,57 @@ def test_time_limit() -> None:
     assert both.step == 7
 
 
-@pytest.mark.parametrize("when", [10, 36])
+def encoder(fit: Fit) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in fit.encoder.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("options", "end"),
+    [
+        ({"steps": 100}, 15),
+        ({"steps": 1000, "encoder_steps": 40, "encoder_epochs": 2}, 40),
+        ({"steps": 1000, "encoder_steps": 40, "encoder_epochs": 15}, 60),
+        ({"steps": 1000, "encoder_steps": 10, "encoder_epochs": 10, "batch": 2}, 20),
+    ],
+)
+def test_the_encoder_stops(options: dict[str, int], end: int) -> None:
+    """After its part it does not change, what it made of the frames is kept, and the decoder goes on."""
+    fit = new_fit(**options)
+    while fit.fixed is None:
+        before = encoder(fit)
+        fit.advance()
+    assert fit.step - 1 == end
+    assert torch.equal(encoder(fit), before)
+    fixed, weights_then = [latent.clone() for latent in fit.latents()], weights(fit)
+    for _ in range(10):
+        fit.advance()
+    assert torch.equal(encoder(fit), before)
+    assert not torch.equal(weights(fit), weights_then)
+    assert all(torch.equal(a, b) for a, b in zip(fit.result().latents, fixed, strict=True))
+
+
+def test_bfloat16_is_good_enough() -> None:
+    """It is out of the loop when quantisation is in it, and costs little."""
+    both = []
+    for lower in (False, True):
+        fit = new_fit(steps=300, bfloat16=lower)
+        run(fit)
+        both.append(quality(fit))
+    assert both[1] != both[0]
+    assert both[1] > both[0] - 1
+
+
+@pytest.mark.parametrize("when", [3, 10, 36])
 @pytest.mark.parametrize("rep", [False, True])
 def test_a_restored_fit_goes_the_same_way(tmp_path: Path, when: int, rep: bool) -> None:
-    """Before and after quantisation has come in (step 32 of 40); not a bit differs."""
+    """Before and after the encoder's part (6 of 40 steps), and after quantisation has come in; not a bit differs."""
     whole, cut = new_fit(rep=rep), new_fit(rep=rep)
     run(whole)
     run(cut, stop=lambda: cut.step == when)
     checkpoint.save(cut, tmp_path / "kept")
     again = new_fit(rep=rep)
     checkpoint.restore(again, tmp_path / "kept")
-    assert (again.step, again.quantised) == (when, when > 32)
+    assert (again.step, again.quantised, again.fixed is None) == (when, when > 32, when <= 6)
     run(again)
     assert again.step == 40
     assert torch.equal(weights(again), weights(whole))

@@ -8,6 +8,7 @@ import dataclasses
 import signal
 import statistics
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -112,8 +113,11 @@ def run_to_quality(
 
 
 def measure(fit: Fit, losses: list[torch.Tensor]) -> Progress:
-    """Progress after steps with these mean squared errors; waits for them."""
+    """Progress after steps with these mean squared errors; waits for them, which counts as the fit's time."""
+    began = time.monotonic()
     errors = torch.stack(losses).clamp(min=1e-10)
+    loss, psnr = torch.stack([errors.mean(), -10 * errors.log10().mean()]).tolist()
+    fit.seconds += time.monotonic() - began
     share = max(fit.spent(), 1e-9)
     left = max(0.0, fit.end - share)
     a_step = fit.seconds / fit.step
@@ -121,8 +125,8 @@ def measure(fit: Fit, losses: list[torch.Tensor]) -> Progress:
     return Progress(
         fit.step,
         fit.step + steps_left,
-        float(errors.mean()),
-        float(-10 * errors.log10().mean()),
+        loss,
+        psnr,
         fit.seconds + fit.lost,
         a_step * (steps_left + FINISHING * len(fit.frames)),
     )
