@@ -54,13 +54,13 @@ def train(frames: torch.Tensor, steps: int = 400) -> MotionModel:
 
 
 class KeepsAnswers:
-    """A loss: the distance of the model's answers, and a little of the pixels' so that pictures stay pictures."""
+    """A loss: the cross-entropy of the model's answers, and the pixels' error so that pictures stay pictures."""
 
-    def __init__(self, model: nn.Module, pixels: float = 0.1) -> None:
+    def __init__(self, model: nn.Module, pixels: float = 1.0) -> None:
         self.model, self.pixels = model, pixels
 
     def __call__(self, decoded: torch.Tensor, source: torch.Tensor, frames: list[int]) -> torch.Tensor:
-        answers = F.mse_loss(self.model(decoded).sigmoid(), self.model(source).sigmoid())
+        answers = F.binary_cross_entropy_with_logits(self.model(decoded), self.model(source).sigmoid())
         return answers + self.pixels * F.mse_loss(decoded, source)
 
 

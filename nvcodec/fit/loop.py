@@ -25,7 +25,7 @@ from nvcodec.model.skip import abnormality, sampled
 from nvcodec.quantize.prepare import prepare
 from nvcodec.video.frames import Frames
 
-FINISHING = 0.9  # what follows the fit takes about as long as this part of an epoch of it
+FINISHING = 1.2  # what follows the fit takes about as long as this part of an epoch of it
 LAST_RATE = 0.01  # of the peak
 
 
@@ -272,7 +272,8 @@ class Fit:
             analyse(self.encoder, self.decoder, as_float(self.frames[[place]].to(self.device)))[0]
             for place in range(len(self.frames))
         ]
-        return [torch.cat(of_one_kind).contiguous() for of_one_kind in zip(*latents, strict=True)]
+        plain = torch.contiguous_format  # even where, of one channel, a tensor passes for any format
+        return [torch.cat(of_one_kind).clone(memory_format=plain) for of_one_kind in zip(*latents, strict=True)]
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """All that is needed to go on: tensors, and what JSON holds."""
