@@ -20,7 +20,7 @@ import nvcodec
 from nvcodec.cli.main import run as command
 from nvcodec.errors import InputError, UsageError
 from nvcodec.fit import checkpoint
-from nvcodec.fit.loop import Fit, FitOptions
+from nvcodec.fit.loop import FINISHING, Fit, FitOptions
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import solve
@@ -72,7 +72,7 @@ def test_time_limit() -> None:
             assert not fit.quantised
         fit.advance()
         fit.seconds = 0.1 * fit.step
-    assert fit.step == pytest.approx(100 - 0.9 * len(CLIP), abs=1)
+    assert fit.step == pytest.approx(100 - FINISHING * len(CLIP), abs=1)
     assert fit.quantised
     both = new_fit(steps=7, seconds=1e9)
     run(both)
