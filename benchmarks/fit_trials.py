@@ -59,7 +59,7 @@ class Learned(Fit):
     def reconstruct(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
         if self.fixed is None:
             return super().reconstruct(pictures, frames)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16 and not self.quantised):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
             latents = [torch.cat([of_one_kind[frame] for frame in frames]) for of_one_kind in self.own]
             return self.decoder(latents, self.noise).float(), []
 

@@ -109,7 +109,7 @@ def test_the_encoder_stops(options: dict[str, int], end: int) -> None:
 
 
 def test_bfloat16_is_good_enough() -> None:
-    """It is out of the loop when quantisation is in it, and costs little."""
+    """It makes a difference, and a small one."""
     both = []
     for lower in (False, True):
         fit = new_fit(steps=300, bfloat16=lower)

@@ -46,7 +46,7 @@ class FitOptions:
             ``encoder_epochs``, but not before ``encoder_steps``. Then the latents stay as they are: a step costs less,
             and a decoder whose input no longer moves ends higher.
         quantised: share of the fit, its last part, with quantisation in the loop; 0 fits a plain float network.
-        bfloat16: whether convolutions, until quantisation comes in, and Muon's iterations compute in bfloat16.
+        bfloat16: whether the network and Muon's iterations compute in bfloat16.
         normality: weight of the distance of z from N(0, 1), in nats a value, beside the loss.
     """
 
@@ -59,8 +59,8 @@ class FitOptions:
     adam_rate: float = 2e-3
     warmup: float = 0.05
     encoder: float = 0.15
-    encoder_epochs: float = 5.0
-    encoder_steps: int = 400
+    encoder_epochs: float = 3.0
+    encoder_steps: int = 200
     quantised: float = 0.2
     bfloat16: bool = False
     normality: float = 1e-4
@@ -143,7 +143,7 @@ class Fit:
         self.order = torch.Generator().manual_seed(options.seed)
         self.queue: list[int] = []
         self.step = 0
-        self.seconds = 0.0
+        self.seconds = self.first = 0.0
         self.lost = 0.0
         self.fixed: list[torch.Tensor] | None = None
         self.quantised = False
@@ -164,12 +164,17 @@ class Fit:
 
     def spent(self, steps_more: float = 0) -> float:
         """The share of the budget that is spent, or will be after ``steps_more`` steps; 1 at its end."""
-        options, step = self.options, self.step + steps_more
-        share = step / options.steps if options.steps else 0.0
+        options = self.options
+        share = (self.step + steps_more) / options.steps if options.steps else 0.0
         if options.seconds and self.step:
-            a_step = self.seconds / self.step
-            share = max(share, (self.lost + a_step * (step + FINISHING * len(self.frames))) / options.seconds)
+            more = self.pace * (steps_more + FINISHING * len(self.frames))
+            share = max(share, (self.lost + self.seconds + more) / options.seconds)
         return share
+
+    @property
+    def pace(self) -> float:
+        """Seconds a step; the first one, which takes much longer, tells nothing."""
+        return (self.seconds - self.first) / (self.step - 1) if self.step > 1 else 0.0
 
     @property
     def end(self) -> float:
@@ -215,6 +220,8 @@ class Fit:
             optimiser.step()
         self.step += 1
         self.seconds += time.monotonic() - began
+        if self.step == 1:
+            self.first = self.seconds
         return error
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -237,8 +244,7 @@ class Fit:
 
     def reconstruct(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """What the network makes of ``pictures``, and each own z while the encoder is fitted."""
-        lower = self.options.bfloat16 and not self.quantised
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
             if self.fixed is None:
                 latents, own_z = analyse(self.encoder, self.decoder, pictures)
             else:
@@ -290,6 +296,7 @@ class Fit:
         plain = {
             "step": self.step,
             "seconds": self.seconds,
+            "first": self.first,
             "lost": self.lost,
             "queue": self.queue,
             "tail": self.tail,
@@ -303,7 +310,7 @@ class Fit:
         Raises:
             KeyError, ValueError, RuntimeError: it is of another fit.
         """
-        self.step, self.seconds, self.lost = plain["step"], plain["seconds"], plain["lost"]
+        self.step, self.seconds, self.first, self.lost = (plain[n] for n in ("step", "seconds", "first", "lost"))
         self.queue = list(plain["queue"])
         self.tail = tuple(plain["tail"]) if plain["tail"] else None
         self.decoder.latent_steps = plain["latent_steps"]

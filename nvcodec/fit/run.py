@@ -120,7 +120,6 @@ def measure(fit: Fit, losses: list[torch.Tensor]) -> Progress:
     fit.seconds += time.monotonic() - began
     share = max(fit.spent(), 1e-9)
     left = max(0.0, fit.end - share)
-    a_step = fit.seconds / fit.step
     steps_left = round(left / share * fit.step)
     return Progress(
         fit.step,
@@ -128,7 +127,7 @@ def measure(fit: Fit, losses: list[torch.Tensor]) -> Progress:
         loss,
         psnr,
         fit.seconds + fit.lost,
-        a_step * (steps_left + FINISHING * len(fit.frames)),
+        fit.pace * (steps_left + FINISHING * len(fit.frames)),
     )
 
 
