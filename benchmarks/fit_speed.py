@@ -29,7 +29,7 @@ CLIPS: dict[str, tuple[str, Selection]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66)),
     "blackswan 320x160": ("davis480/blackswan", Selection((854, 427), (320, 160), 0, 50)),
 }
-LIMITS = (10, 15, 20, 30, 45, 60)
+LIMITS = (15, 20, 25, 30, 40)
 LOOKS = 25  # at the recipe's quality
 
 
