@@ -67,7 +67,7 @@ def fit_speed() -> str:
     machine = next(iter(results["clips"].values()))["provenance"]["machine"]
     lines += [
         "",
-        f"Made by `benchmarks/fit_speed.py` in one run on {machine['threads']} threads of an {machine['processor']}. "
+        f"Made by `benchmarks/fit_speed.py` on {machine['threads']} threads of an {machine['processor']}. "
         "*HNeRV's recipe* is its network and training (Adam 1e-3, batch 2, cosine) in float, and its time that of the "
         "steps alone; ours is a whole encode, the file written, decoded and compared. HNeRV's published code reaches "
         f"{check['psnr_rgb']:.2f} dB on {check['clip']} with {check['epochs']} epochs "

@@ -26,6 +26,7 @@ from nvcodec.quantize.prepare import prepare
 from nvcodec.video.frames import Frames
 
 FINISHING = 1.2  # what follows the fit takes about as long as this part of an epoch of it
+FIRST = 10  # steps until the machine has warmed up
 LAST_RATE = 0.01  # of the peak
 
 
@@ -173,8 +174,8 @@ class Fit:
 
     @property
     def pace(self) -> float:
-        """Seconds a step; the first one, which takes much longer, tells nothing."""
-        return (self.seconds - self.first) / (self.step - 1) if self.step > 1 else 0.0
+        """Seconds a step; the first few, which take longer, tell nothing."""
+        return (self.seconds - self.first) / (self.step - FIRST) if self.step > FIRST else 0.0
 
     @property
     def end(self) -> float:
@@ -220,7 +221,7 @@ class Fit:
             optimiser.step()
         self.step += 1
         self.seconds += time.monotonic() - began
-        if self.step == 1:
+        if self.step == FIRST:
             self.first = self.seconds
         return error
 
