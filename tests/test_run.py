@@ -384,3 +384,10 @@ def test_limits_on_the_command_line(source: Path, tmp_path: Path, capfd: pytest.
     ):
         assert command([*common[:-1], *bad]) == 2
     assert command([*common[:-1], "--resume"]) == 3
+
+
+def test_a_short_limit_is_used() -> None:
+    """Fixing the latents of many frames, early on, is not taken for the pace of all steps to come."""
+    fit = Fit(moving_squares(100, 32, 40), solve(20_000, 40, 32, 100), FitOptions(seconds=3.0), CPU)
+    run(fit)
+    assert fit.seconds + fit.lost > 1.5

@@ -118,7 +118,7 @@ class Fit:
     Attributes:
         step: updates made.
         seconds: time they took.
-        lost: time that went into branches which were given up.
+        lost: other time: fixing latents, a warm start, branches which were given up.
         fixed: the latents of all frames, once the encoder is fitted.
         quantised: whether quantisation is in the loop.
     """
@@ -209,6 +209,8 @@ class Fit:
             self.quantise()
         elif self.spent() >= options.encoder or self.step * options.batch >= self.encoder_end:
             self.fix_latents()
+        ready = time.monotonic()
+        self.lost += ready - began  # no part of a step's pace: fixing latents takes as long as many steps
         chosen = self.draw()
         target = as_float(self.frames[chosen].to(self.device))
         factor = self.factor()
@@ -220,7 +222,7 @@ class Fit:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()
         self.step += 1
-        self.seconds += time.monotonic() - began
+        self.seconds += time.monotonic() - ready
         if self.step == FIRST:
             self.first = self.seconds
         return error
