@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import statistics
 import time
-import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ from nvcodec.model.encoder import Encoder
 from nvcodec.model.shape import NetworkShape
 from nvcodec.model.skip import abnormality, sampled
 from nvcodec.quantize.prepare import prepare
-from nvcodec.video.frames import Frames
+from nvcodec.video.frames import Frames, checksum
 
 FINISHING = 1.2  # what follows the fit takes about as long as this part of an epoch of it
 FIRST = 10  # steps until the machine has warmed up
@@ -153,10 +152,7 @@ class Fit:
     @functools.cached_property
     def clip(self) -> int:
         """A checksum of the frames."""
-        checksum = 0
-        for frame in self.frames:
-            checksum = zlib.crc32(frame.cpu().contiguous().numpy().data, checksum)
-        return checksum
+        return checksum(self.frames)
 
     @property
     def encoder_end(self) -> float:

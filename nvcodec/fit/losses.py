@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import zlib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 
 from nvcodec.errors import UsageError
 from nvcodec.metrics import WINDOW, ssim_maps
-from nvcodec.video.frames import Frames
+from nvcodec.video.frames import Frames, checksum
 
 #: A number with a gradient, of pictures decoded and meant, both [batch, 3, height, width] in about 0 to 1, and the
 #: numbers of the frames they show.
@@ -72,10 +71,7 @@ class PictureLoss:
     @functools.cached_property
     def identity(self) -> str:
         """What two losses that ask for the same share."""
-        checksum = 0
-        for frame in self.weights if self.weights is not None else ():
-            checksum = zlib.crc32(frame.contiguous().numpy().data, checksum)
-        return f"{self.name}, weights {checksum}"
+        return f"{self.name}, weights {0 if self.weights is None else checksum(self.weights)}"
 
     def __call__(self, decoded: torch.Tensor, source: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
         errors = _ERRORS[self.name](decoded, source)

@@ -109,7 +109,7 @@ def run_to_quality(
             return branch
         gain = reached - statistics.mean(recent)
         recent.clear()
-        fit.lost += branch.seconds - fit.seconds
+        fit.lost = branch.lost + branch.seconds - fit.seconds
 
 
 def measure(fit: Fit, losses: list[torch.Tensor]) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import weakref
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
 
@@ -103,3 +104,11 @@ class FrameCollector:
     def frames(self) -> Frames:
         """All of them, at least one."""
         return torch.stack(self._held) if self._stored is None else self._stored
+
+
+def checksum(frames: Frames) -> int:
+    """CRC-32 of all frames, one after the other."""
+    crc = 0
+    for frame in frames:
+        crc = zlib.crc32(frame.cpu().contiguous().numpy().data, crc)
+    return crc
