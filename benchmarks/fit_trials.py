@@ -28,7 +28,7 @@ from torch import nn
 
 from nvcodec.exact.kernels import resample
 from nvcodec.fit import loop, muon
-from nvcodec.fit.loop import Fit, FitOptions, analyse
+from nvcodec.fit.loop import Fit, FitOptions, analyse, schedule
 from nvcodec.fit.muon import Muon
 from nvcodec.model.conv import Conv
 from nvcodec.model.decoder import HEAD_UNIT
@@ -211,10 +211,8 @@ class Cosine(Fit):
     """Rates fall along a cosine."""
 
     def factor(self) -> float:
-        share = self.spent()
-        return min(1.0, (share + 1e-3) / self.options.warmup) * max(
-            0.01, 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-        )
+        share = min(1.0, self.spent())
+        return schedule(share / self.options.warmup, 0.5 * (1 + math.cos(math.pi * share)))
 
 
 class ThreeIterations(Fit):

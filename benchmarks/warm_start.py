@@ -8,6 +8,7 @@ network as it is taken over.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -54,7 +55,7 @@ def main(folder: Path, output: Path, steps: int) -> None:
             fit = Fit(frames, shape, FitOptions(steps=steps, bfloat16=fast_bfloat16(cpu)), cpu)
             if way == "from the file":
                 warm_start(fit, file)
-                branch = fit.branch()
+                branch = copy.deepcopy(fit)
                 row["begin"] = branch.result().psnr(frames)
                 row["steps_that_the_warm_start_took"] = fit.lost
             while not fit.done:

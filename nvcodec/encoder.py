@@ -235,7 +235,7 @@ def encode(
             if target_psnr is None:
                 run(fit, report, keep, asked)
             else:
-                fit = run_to_quality(fit, target_psnr, report, keep, asked)
+                run_to_quality(fit, target_psnr, report, keep, asked)
             interrupted = asked()
             if interrupted and on_interrupt == "checkpoint":
                 if kept is None or not fit.step:

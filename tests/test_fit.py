@@ -38,9 +38,9 @@ def test_muon_finds_a_minimum() -> None:
 
 
 def test_schedule() -> None:
-    assert schedule(0, 0.1) < 0.05
-    assert schedule(0.1, 0.1) == pytest.approx(0.9)
-    assert schedule(1, 0.1) == pytest.approx(0.01)
+    assert schedule(0.5, 0.9) == pytest.approx(0.45)
+    assert schedule(2, 0.9) == pytest.approx(0.9)
+    assert schedule(2, 0) == pytest.approx(0.01)
 
 
 def test_steps_have_exact_indices() -> None:

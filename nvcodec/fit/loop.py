@@ -41,7 +41,7 @@ class FitOptions:
         rep: whether the blocks are reparameterised.
         muon_rate, adam_rate: peak learning rates of convolution kernels with more than one channel in, and of
             everything else.
-        warmup: share of the fit over which the rates rise.
+        warmup, warmup_steps: the rates rise over this share of the fit, at most over so many steps.
         encoder: share of the fit, its first part, in which the encoder is fitted; long fits end it after
             ``encoder_epochs``, but not before ``encoder_steps``. Then the latents stay as they are: a step costs less,
             and a decoder whose input no longer moves ends higher.
@@ -58,9 +58,10 @@ class FitOptions:
     muon_rate: float = 0.02
     adam_rate: float = 2e-3
     warmup: float = 0.05
-    encoder: float = 0.15
-    encoder_epochs: float = 3.0
-    encoder_steps: int = 200
+    warmup_steps: int = 50
+    encoder: float = 0.25
+    encoder_epochs: float = 2.0
+    encoder_steps: int = 150
     quantised: float = 0.2
     bfloat16: bool = False
     normality: float = 1e-4
@@ -95,10 +96,9 @@ class Fitted:
         return statistics.mean(values)
 
 
-def schedule(share: float, warmup: float) -> float:
-    """Learning-rate factor at ``share`` of the fit: linear warm-up, and a linear fall to 1 %."""
-    rise = min(1.0, (share + 1e-3) / warmup) if warmup else 1.0
-    return rise * max(LAST_RATE, 1 - share)
+def schedule(risen: float, left: float) -> float:
+    """Learning-rate factor: a linear rise, over at ``risen`` 1, and a linear fall with what is ``left``, to 1 %."""
+    return min(1.0, risen) * max(LAST_RATE, left)
 
 
 class Fit:
@@ -117,7 +117,7 @@ class Fit:
     Attributes:
         step: updates made.
         seconds: time they took.
-        lost: other time: fixing latents, a warm start, branches which were given up.
+        lost: other time: fixing latents, a warm start, judging the network.
         fixed: the latents of all frames, once the encoder is fitted.
         quantised: whether quantisation is in the loop.
     """
@@ -164,8 +164,9 @@ class Fit:
         options = self.options
         share = (self.step + steps_more) / options.steps if options.steps else 0.0
         if options.seconds and self.step:
-            more = self.pace * (steps_more + FINISHING * len(self.frames))
-            share = max(share, (self.lost + self.seconds + more) / options.seconds)
+            fitting = options.seconds - self.pace * FINISHING * len(self.frames)
+            taken = self.lost + self.seconds + self.pace * steps_more
+            share = max(share, taken / max(fitting, 1e-9))
         return share
 
     @property
@@ -184,24 +185,28 @@ class Fit:
         return self.step > 0 and self.spent(0.5) > self.end
 
     def wind_down(self, part: float) -> None:
-        """End soon: ``part`` as much as is spent now remains, at least a step, while rates fall and quantisation is in
-        the loop."""
+        """End soon: ``part`` as much as is spent now remains, at least a step, while rates fall."""
         now = self.spent()
-        self.tail = now, min(1.0, max(self.spent(1), now * (1 + part)))
+        self.tail = self.tail[0] if self.tail else now, min(self.end, max(self.spent(1), now * (1 + part)))
+
+    def climb(self) -> None:
+        """Take winding down back: rates are high again, and nothing is rounded."""
+        self.tail = None
+        self.quantised = False
+        self.decoder.release()
 
     def factor(self) -> float:
         """Of the learning rates, now."""
-        if not self.tail:
-            return schedule(self.spent(), self.options.warmup)
-        start, end = self.tail
-        left = (end - self.spent()) / max(end - start, 1e-9)
-        return schedule(start, self.options.warmup) * max(LAST_RATE, left)
+        now, options = self.spent(), self.options
+        risen = max(now / options.warmup, (self.step + 1) / options.warmup_steps)
+        start, end = self.tail or (0.0, 1.0)
+        return schedule(risen, (1 - start) * (end - now) / max(end - start, 1e-9))
 
     def advance(self) -> torch.Tensor:
         """One update; returns its mean squared error, without waiting for it."""
         began = time.monotonic()
         options = self.options
-        if self.tail or self.spent(1) > 1 - options.quantised:
+        if self.spent(1) > (1 - options.quantised) * self.end:
             self.quantise()
         elif self.spent() >= options.encoder or self.step * options.batch >= self.encoder_end:
             self.fix_latents()
@@ -314,9 +319,11 @@ class Fit:
         self.tail = tuple(plain["tail"]) if plain["tail"] else None
         self.decoder.latent_steps = plain["latent_steps"]
         self.quantised = self.decoder.latent_steps is not None
+        folded = not any(".branches." in name for name in tensors)
         for place, conv in enumerate(self.decoder.convs()):
-            if self.quantised:
+            if folded:
                 conv.fold()
+            if self.quantised:
                 conv.step = tensors[f"steps.{place}"].to(conv.weight.device)
         self.network.load_state_dict(_below(tensors, "network."))
         latents = _below(tensors, "latents.")
@@ -328,13 +335,6 @@ class Fit:
                 state.setdefault(int(parameter), {})[kind] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         self.order.set_state(tensors["order"])
-
-    def branch(self) -> Fit:
-        """A second fit in the same state, which goes its own way."""
-        other = Fit(self.frames, self.shape, self.options, self.device, self.loss)
-        tensors, plain = self.state()
-        other.restore({name: tensor.clone() for name, tensor in tensors.items()}, plain)
-        return other
 
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

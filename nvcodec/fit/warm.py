@@ -19,7 +19,7 @@ from nvcodec.model.conv import Conv
 from nvcodec.model.decoder import Decoder
 from nvcodec.quantize.restore import Floats, Restored, RestoredConv, restore
 
-ENCODER_STEPS = 300
+ENCODER_STEPS, ENCODER_WARMUP = 120, 10
 
 
 def warm_start(fit: Fit, video: Video) -> None:
@@ -103,13 +103,14 @@ def _learn_encoder(fit: Fit, video: Video, latents: list[Floats], kept: list[int
     order = np.random.default_rng(fit.options.seed).integers(0, len(video), ENCODER_STEPS)
     own = optimisers(fit.encoder.parameters(), fit.options)
     for step, frame in enumerate(order.tolist()):
+        factor = schedule((step + 1) / ENCODER_WARMUP, 1 - step / ENCODER_STEPS)
         predicted, _ = analyse(fit.encoder, fit.decoder, as_float(video[frame : frame + 1].to(fit.device)))
         errors = [
             scale * F.mse_loss(latent[:, : target.size(1)], target[frame : frame + 1])
             for latent, target, scale in zip(predicted, targets, scales, strict=True)
         ]
         for optimiser, rate in own:
-            optimiser.param_groups[0]["lr"] = rate * schedule(step / ENCODER_STEPS, fit.options.warmup)
+            optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.zero_grad(set_to_none=True)
         torch.stack(errors).sum().backward()  # type: ignore[no-untyped-call]
         for optimiser, _ in own:

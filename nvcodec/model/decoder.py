@@ -70,14 +70,18 @@ class Decoder(nn.Module):
         """Every convolution."""
         return [module for module in self.modules() if isinstance(module, Conv)]
 
+    def release(self) -> None:
+        """End quantisation in the loop."""
+        self.latent_steps = None
+        for conv in self.convs():
+            conv.step = None
+
     @contextlib.contextmanager
     def in_float(self) -> Iterator[None]:
         """Weights and latents are left unrounded meanwhile."""
         convs, steps = self.convs(), self.latent_steps
         conv_steps = [conv.step for conv in convs]
-        self.latent_steps = None
-        for conv in convs:
-            conv.step = None
+        self.release()
         try:
             yield
         finally:
