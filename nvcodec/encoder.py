@@ -94,6 +94,7 @@ def encode(
     steps: int | None = None,
     time_limit: float | None = None,
     target_psnr: float | None = None,
+    rd_lambda: float = 0.0,
     skip: str = DEFAULT_SKIP,
     block: str = DEFAULT_BLOCK,
     z_gain: float = DEFAULT_Z_GAIN,
@@ -126,6 +127,8 @@ def encode(
             ``steps`` as well, what is reached first ends the fit.
         target_psnr: end as soon as the file reaches this RGB PSNR, dB; without another limit within the longest
             preset. What was reached is in the result.
+        rd_lambda: dB of quality that twice the bytes for weights are worth, from 0 to 20; above 0 the fit makes both
+            the loss and the bytes small, and learns how finely to round.
         skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``. It has
             fewer than two scales, or none, where f would take more than a sixth of the size.
         block: ``rep``, reparameterised while fitting, or ``plain``.
@@ -165,6 +168,8 @@ def encode(
             raise UsageError(f"{name} must be positive, got {value}")
     if target_psnr is not None and not 0 < target_psnr < 100:
         raise UsageError(f"--target-psnr takes dB between 0 and 100, got {target_psnr}")
+    if not 0 <= rd_lambda <= 20:
+        raise UsageError(f"--lambda takes dB from 0 to 20, got {rd_lambda}")
     if preset not in (None, *PRESETS) or on_interrupt not in ON_INTERRUPT:
         raise UsageError(
             f"--preset is one of {', '.join(PRESETS)}, --on-interrupt of {', '.join(ON_INTERRUPT)}; "
@@ -217,7 +222,7 @@ def encode(
         factor = max(PRESETS.values()) if longest else PRESETS[preset or "normal"]
         steps = max(1, round(factor * default_steps(len(clip.frames))))
     left = None if time_limit is None else max(1e-3, time_limit - clock.seconds["reading"])
-    options = FitOptions(steps, left, seed=seed, rep=block == "rep", bfloat16=fast_bfloat16(where))
+    options = FitOptions(steps, left, seed=seed, rep=block == "rep", rate=rd_lambda, bfloat16=fast_bfloat16(where))
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         if output is not None:

@@ -33,6 +33,7 @@ from nvcodec.bitstream.units import (
     split_units,
 )
 from nvcodec.entropy.coder import decode_chunk
+from nvcodec.entropy.contexts import block_rows
 from nvcodec.errors import CorruptStreamError, InputError
 from nvcodec.exact.bounds import prove
 from nvcodec.exact.steps import MAX_STEP
@@ -254,10 +255,12 @@ class _Reader:
             if self.weights_left < 0:
                 raise CorruptStreamError(f"the stream has more than {MAX_NETWORK_WEIGHTS} weights")
             name, kind = (f"skip conv {place}", "skip_weights") if place in skip else (f"conv {place}", "weights")
-            steps = self.chunk(cursor, op.steps, 0, MAX_STEP, f"{name} steps", "side_info")
-            biases = self.chunk(cursor, op.channels, -BIAS_PEAK, BIAS_PEAK, f"{name} biases", kind)
+            steps = self.chunk(cursor, (op.steps,), 0, MAX_STEP, f"{name} steps", "side_info")
+            biases = self.chunk(cursor, (op.channels,), -BIAS_PEAK, BIAS_PEAK, f"{name} biases", kind)
             label = f"{name} weights {'x'.join(map(str, shape))}"
-            weights = self.chunk(cursor, count, -WEIGHT_PEAK, WEIGHT_PEAK, label, kind).reshape(shape)
+            rows = (shape[0], count // shape[0])
+            block = block_rows(*rows, op.group)
+            weights = self.chunk(cursor, rows, -WEIGHT_PEAK, WEIGHT_PEAK, label, kind, block).reshape(shape)
             conv = ConvWeights(weights, biases, steps)
             bias, shifts = conv.accumulator_bias(op), conv.first_shifts(op)
             prove(weights, bias, shifts, tensors[op.input], f"operation {place} (CONV)")
@@ -287,12 +290,12 @@ class _Reader:
             label = f"latent {place} frames {done} to {done + head.frames - 1}"
             # Residuals reach twice as far as values; the sum is what must lie in the declared range.
             run = np.empty((head.frames, size), np.int32)
-            run[0] = self.chunk(cursor, size, op.low, op.high, f"{label}, first", kind)
+            run[0] = self.chunk(cursor, (size,), op.low, op.high, f"{label}, first", kind)
             if head.frames > 1:
                 span = (op.high - op.low) if head.predictor else 0
                 low, high = (-span, span) if head.predictor else (op.low, op.high)
-                rest = self.chunk(cursor, (head.frames - 1) * size, low, high, f"{label}, rest", kind)
-                run[1:] = rest.reshape(-1, size)
+                rows = (head.frames - 1, size)
+                run[1:] = self.chunk(cursor, rows, low, high, f"{label}, rest", kind, block_rows(*rows))
                 if head.predictor:
                     # Wrong residuals may add up to 2^24 * 255: int64, so that the check below sees them all.
                     total = np.cumsum(run, axis=0, dtype=np.int64)
@@ -304,13 +307,22 @@ class _Reader:
             done += head.frames
         return np.concatenate(runs).reshape(frames, op.channels, op.height, op.width)
 
-    def chunk(self, cursor: Cursor, count: int, low: int, high: int, label: str, kind: str) -> npt.NDArray[np.int32]:
-        values, size = decode_chunk(cursor, count)
+    def chunk(
+        self,
+        cursor: Cursor,
+        shape: tuple[int, ...],
+        low: int,
+        high: int,
+        label: str,
+        kind: str,
+        block: int | None = None,
+    ) -> npt.NDArray[np.int32]:
+        values, size = decode_chunk(cursor, shape, block)
         if values.min() < low or values.max() > high:
             raise CorruptStreamError(f"{cursor.what}: {label} leave the range {low} to {high}")
         self.count("side_info", f"{label}: table", size.table_bytes)
         self.count("overhead", f"{label}: length and padding", size.length_bytes + size.padding_bytes)
-        self.count(kind, label, size.word_bytes - size.padding_bytes, count)
+        self.count(kind, label, size.word_bytes - size.padding_bytes, size.values)
         return values
 
     def layer_end(self, unit: Unit, level: int) -> None:

@@ -19,6 +19,7 @@ from nvcodec.bitstream.units import (
     pack_unit,
 )
 from nvcodec.entropy.coder import encode_chunk
+from nvcodec.entropy.contexts import block_rows
 from nvcodec.exact.bounds import prove
 from nvcodec.stream import Layer, Segment, Stream
 
@@ -87,8 +88,9 @@ def _weights_payload(layer: Layer) -> bytes:
             layer.tensors[op.input],
             f"operation {place} (CONV)",
         )
-        for values in (conv.steps, conv.biases, conv.weights):
-            payload += encode_chunk(values)
+        rows = conv.weights.reshape(op.channels, -1)
+        payload += encode_chunk(conv.steps) + encode_chunk(conv.biases)
+        payload += encode_chunk(rows, block_rows(*rows.shape, op.group))
     return bytes(payload)
 
 
@@ -96,8 +98,10 @@ def _latents_payload(place: int, first: int, values: npt.NDArray[np.int16]) -> b
     start = encode_chunk(values[0])
     if len(values) == 1:
         return LatentsHead(place, first, 1, 0).pack() + start
-    plain = values[1:].astype(np.int32)
-    rest = [encode_chunk(plain), encode_chunk(plain - values[:-1])]
+    flat = values.reshape(len(values), -1).astype(np.int32)
+    plain = flat[1:]
+    block = block_rows(*plain.shape)
+    rest = [encode_chunk(rows, block) for rows in (plain, plain - flat[:-1])]
     predictor = min((0, 1), key=lambda option: len(rest[option]))
     return LatentsHead(place, first, len(values), predictor).pack() + start + rest[predictor]
 

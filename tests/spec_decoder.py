@@ -182,13 +182,10 @@ class Reader:
 # ---- entropy coding [5] ----
 
 
-def read_table(r: Reader) -> tuple[int, list[int]]:
-    """A table [5.2]: the first value, and the bounds L[0 .. n] [5.3]."""
-    (family,) = r.read("B")
+def read_table(r: Reader, family: int, first: int, n: int) -> list[int]:
+    """The rest of a table of family 0 to 3 [5.2]: its bounds L[0 .. n]."""
     if family > 3:
         raise NotSupported("unknown table family")
-    zigzag, n = r.varint(0, 2**16), r.varint(1, 4096)
-    need((n == 1) == (family == 0), "the size of a table does not fit its family")
     weights = [1]
     if family == 1:
         peak, (ratio,), w = r.varint(0, n - 1), r.read("H"), [2**30]
@@ -204,46 +201,105 @@ def read_table(r: Reader) -> tuple[int, list[int]]:
     elif family == 3:
         weights = [r.varint(0, 2**24) for _ in range(n)]
         need(any(weights), "a histogram is empty")
-    sums = [0]
+    return bounds_of(weights)
+
+
+def bounds_of(weights: list[int]) -> list[int]:
+    """From weights to counts [5.2] and on to the bounds L[0 .. n] [5.3]."""
+    sums, n = [0], len(weights)
     for w in weights:
         sums.append(sums[-1] + w)
     counts = [i + s * (2**16 - n) // sums[n] for i, s in enumerate(sums)]
-    first = -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2
-    return first, [i + ((c * (2**24 - n)) >> 16) for i, c in enumerate(counts)]
+    return [i + ((c * (2**24 - n)) >> 16) for i, c in enumerate(counts)]
 
 
-def read_chunk(r: Reader, shape: tuple[int, ...], low: int, high: int) -> np.ndarray:
-    """A chunk [5.1] of integers, which must lie from low to high."""
+def read_chunk(r: Reader, shape: tuple[int, ...], low: int, high: int, group: int = 0) -> np.ndarray:
+    """A chunk [5.1] of integers from low to high; one that holds rows (the first side of `shape`) has a `group`."""
     count = math.prod(shape)
-    first, bounds = read_table(r)
+    (family,), zigzag, n = r.read("B"), r.varint(0, 2**16), r.varint(1, 4096)
+    need((n == 1) == (family == 0), "the size of a table does not fit its family")
+    first = -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2
+    by_rows = family == 4 and group > 0
+    if by_rows:
+        start, spread, (form,) = r.varint(0, 16320), r.varint(1, 65535), r.read("B")
+        need(form <= 6 and first <= 0 <= first + n - 1, "a table by rows is out of range")
+    else:
+        bounds = read_table(r, family, first, n)
     size = r.varint(0, 24 * count // 32 + 2)
     words = struct.unpack(f"<{size}I", r.take(4 * size))
-    need(len(bounds) > 2 or size == 0, "a constant has words")
+    need(n > 1 or size == 0, "a constant has words")
     values = np.full(count, first, dtype=np.int32)
-    if len(bounds) > 2:
-        values += np.array(range_decode(words, bounds, count), dtype=np.int32)
+    if n > 1:
+        coder = RangeDecoder(words)
+        if by_rows:
+            values = read_rows(coder, (shape[0], count // shape[0]), group, first, n, start, spread, form)
+        else:
+            values += np.array([coder.symbol(bounds) for _ in range(count)], dtype=np.int32)
+        coder.done()
     need(low <= values.min() and values.max() <= high, "a coded value is out of range")
     return values.reshape(shape)
 
 
-def range_decode(words: tuple[int, ...], bounds: list[int], count: int) -> list[int]:
-    """The range decoder [5.4]: `count` symbols."""
-    first, second = (words + (0, 0))[:2]
-    lower, range_, point, at, out = 0, M64, first << 32 | second, 2, []
-    for _ in range(count):
-        scale = range_ >> 24
-        q = ((point - lower) & M64) // scale
+def read_rows(
+    coder: RangeDecoder, size: tuple[int, int], group: int, first: int, n: int, start: int, spread: int, form: int
+) -> np.ndarray:
+    """Values by rows [5.5]."""
+    rows, columns = size
+    values, magnitudes = np.zeros(size, np.int32), [0] * columns
+    block = min(rows, group * -(-256 // (group * columns)))
+
+    @lru_cache(maxsize=None)
+    def bounds(k: int) -> list[int]:
+        m = 2 * k + 1 if k < 4 else (2 * (4 + k % 4) + 1) << (k // 4 - 1)
+        v = max(1, (spread * m * m) >> 14)
+        weights = [2**30 * v // (v + 256 * (i + first) ** 2) for i in range(n)]
+        for _ in range(form):
+            weights = [(w * w) >> 30 for w in weights]
+        return bounds_of(weights)
+
+    for top in range(0, rows, block):
+        bottom = min(rows, top + block)
+        classes = []
+        for j in range(columns):
+            e = (8 * start + 64 * magnitudes[j]) // (8 + top)
+            t = e.bit_length() - 3
+            classes.append(e if e < 4 else 4 * t + (e >> t))
+        for k in sorted(set(classes)):
+            for row in range(top, bottom):
+                for j in range(columns):
+                    if classes[j] == k:
+                        values[row, j] = first + coder.symbol(bounds(k))
+        for j in range(columns):
+            magnitudes[j] += int(np.abs(values[top:bottom, j]).sum())
+    return values
+
+
+class RangeDecoder:
+    """The range decoder [5.4]."""
+
+    def __init__(self, words: tuple[int, ...]) -> None:
+        first, second = (words + (0, 0))[:2]
+        self.words, self.at = words, 2
+        self.lower, self.range, self.point = 0, M64, first << 32 | second
+
+    def symbol(self, bounds: list[int]) -> int:
+        """The next symbol of a table with these bounds."""
+        scale = self.range >> 24
+        q = ((self.point - self.lower) & M64) // scale
         need(q < 2**24, "a chunk does not decode")
         symbol = bisect_right(bounds, q) - 1
-        out.append(symbol)
-        lower = (lower + scale * bounds[symbol]) & M64
-        range_ = scale * (bounds[symbol + 1] - bounds[symbol])
-        if range_ < 2**32:
-            lower, range_ = (lower << 32) & M64, range_ << 32
-            point = ((point << 32) & M64) | (words[at] if at < len(words) else 0)
-            at += 1
-    need(len(words) <= at and (point - lower) & M64 < 2**33 - 1, "a chunk has words that its values do not need")
-    return out
+        self.lower = (self.lower + scale * bounds[symbol]) & M64
+        self.range = scale * (bounds[symbol + 1] - bounds[symbol])
+        if self.range < 2**32:
+            self.lower, self.range = (self.lower << 32) & M64, self.range << 32
+            self.point = ((self.point << 32) & M64) | (self.words[self.at] if self.at < len(self.words) else 0)
+            self.at += 1
+        return symbol
+
+    def done(self) -> None:
+        """What must hold after the last symbol."""
+        end = len(self.words) <= self.at and (self.point - self.lower) & M64 < 2**33 - 1
+        need(end, "a chunk has words that its values do not need")
 
 
 # ---- the file [2, 3] and its payloads [4] ----
@@ -258,8 +314,8 @@ def read_header(data: bytes) -> None:
         raise NotSupported("major version")
     minor, features, checksum = struct.unpack_from("<BII", data, 9)
     if checksum != zlib.crc32(data[:14]):
-        raise NotSupported("minor version") if minor != 0 else Corrupt("checksum of the file header")
-    if features:
+        raise NotSupported("minor version") if minor != 1 else Corrupt("checksum of the file header")
+    if features & ~1:
         raise NotSupported("features")
 
 
@@ -449,7 +505,7 @@ def read_weights(r: Reader, layer: Layer) -> None:
         steps = read_chunk(r, (-(-f["channels"] // f["group"]),), 0, 239).astype(np.int64)
         biases = read_chunk(r, (f["channels"],), -2047, 2047).astype(np.int64)
         shape = f["channels"], x.shape[0], f["kernel_height"], f["kernel_width"]
-        weights = read_chunk(r, shape, -127, 127).astype(np.int64)
+        weights = read_chunk(r, shape, -127, 127, f["group"]).astype(np.int64)
         steps = np.repeat(steps, f["group"])[: f["channels"]]
         layer.convs[place] = steps, biases, weights
         above, below = max(x.high, 0), max(-x.low, 0)
@@ -472,7 +528,7 @@ def read_latents(r: Reader, layer: Layer, place: int, done: int, total: int) -> 
     if frames > 1:
         span = op.high - op.low
         bounds = (-span, span) if predictor else (op.low, op.high)
-        values = np.concatenate([values, read_chunk(r, (frames - 1, *op.shape), *bounds)])
+        values = np.concatenate([values, read_chunk(r, (frames - 1, *op.shape), *bounds, 1)])
         values = values.cumsum(axis=0, dtype=np.int64) if predictor else values
     r.done()
     need(op.low <= values.min() and values.max() <= op.high, "a latent is out of range")

@@ -48,7 +48,7 @@ def test_encode_decode_info_compare(source: Path, tmp_path: Path, capfd: pytest.
 
     assert run(["info", out, "--json"]) == 0
     info = json.loads(capfd.readouterr().out)
-    assert info["format_version"] == "1.0"
+    assert info["format_version"] == "1.1"
     assert (info["width"], info["height"], info["frames"], info["fps"]) == (20, 16, 3, 25)
     assert set(info["bytes_by_kind"]) == KINDS
     assert sum(info["bytes_by_kind"].values()) == info["file_bytes"] == summary["file_bytes"]

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import spec_decoder
@@ -6,7 +8,8 @@ from hypothesis import strategies as st
 
 from nvcodec.bitstream.fields import Cursor
 from nvcodec.entropy.coder import decode_chunk, encode_chunk
-from nvcodec.entropy.tables import Constant, Histogram, Laplace, Student, Table, choose_table, unpack_table
+from nvcodec.entropy.contexts import EDGES, MAX_START, Contexts, block_rows, choose_contexts, magnitude
+from nvcodec.entropy.tables import Constant, Histogram, Laplace, Student, Table, choose_table, unpack_head, unpack_table
 from nvcodec.errors import CorruptStreamError, NvcodecError
 
 
@@ -32,7 +35,8 @@ def test_tables_are_tables(table: Table) -> None:
     assert cumulative[0] == 0
     assert cumulative[-1] == 2**16
     assert (np.diff(cumulative) >= 1).all()
-    assert unpack_table(Cursor(table.pack(), "test")) == table
+    cursor = Cursor(table.pack(), "test")
+    assert unpack_table(cursor, *unpack_head(cursor)) == table
 
 
 def test_exact_tables() -> None:
@@ -56,7 +60,7 @@ def test_chunks_round_trip_and_agree_with_the_specification(seed: int, spread: f
     values = np.round(np.random.default_rng(seed).laplace(center, spread, count)).astype(np.int32)
     chunk = encode_chunk(values)
     cursor = Cursor(chunk, "test")
-    decoded, size = decode_chunk(cursor, count)
+    decoded, size = decode_chunk(cursor, (count,))
     cursor.end()
     assert decoded.tolist() == values.tolist()
     assert size.bytes == len(chunk)
@@ -103,10 +107,86 @@ def test_table_choice_adapts() -> None:
 )
 def test_bad_chunks(chunk: str) -> None:
     with pytest.raises(NvcodecError):
-        decode_chunk(Cursor(bytes.fromhex(chunk), "test"), 12)
+        decode_chunk(Cursor(bytes.fromhex(chunk), "test"), (12,))
 
 
 def test_words_left_over_are_refused() -> None:
     good = bytes.fromhex("010506031b4d0149001bae")
     with pytest.raises(CorruptStreamError, match="go on after"):
-        decode_chunk(Cursor(good[:6] + b"\x04" + good[7:] + bytes(range(1, 13)), "test"), 12)
+        decode_chunk(Cursor(good[:6] + b"\x04" + good[7:] + bytes(range(1, 13)), "test"), (12,))
+
+
+def by_rows(seed: int, rows: int, columns: int, loudest: float) -> np.ndarray:
+    """Columns that differ in how large their values are."""
+    rng = np.random.default_rng(seed)
+    return np.round(rng.laplace(0, 1, (rows, columns)) * rng.uniform(0, loudest, columns)).astype(np.int32)
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 90), st.integers(1, 20), st.sampled_from([0.2, 3, 60])
+)
+def test_rows_round_trip_and_agree_with_the_specification(
+    seed: int, rows: int, columns: int, group: int, loudest: float
+) -> None:
+    values = by_rows(seed, rows, columns, loudest)
+    block = block_rows(rows, columns, group)
+    chunk = encode_chunk(values, block)
+    cursor = Cursor(chunk, "test")
+    decoded, size = decode_chunk(cursor, (rows, columns), block)
+    cursor.end()
+    assert decoded.tolist() == values.tolist()
+    assert size.bytes == len(chunk)
+    again = spec_decoder.read_chunk(spec_decoder.Reader(chunk), (rows, columns), -(2**15), 2**15, group)
+    assert again.tolist() == values.tolist()
+
+
+def test_exact_bytes_by_rows() -> None:
+    values = by_rows(5, 24, 33, 4)
+    chunk = encode_chunk(values, block_rows(*values.shape))
+    assert chunk[0] == Contexts.CODE
+    assert hashlib.sha256(chunk).hexdigest()[:16] == "196b229abff7ef31"
+    assert Contexts(-1, 3, 0, 256, 1).cumulative(4).tolist() == [0, 1, 65534, 65536]
+
+
+def test_rows_save_what_columns_differ() -> None:
+    values = by_rows(6, 500, 300, 6)
+    assert len(encode_chunk(values, block_rows(*values.shape))) < 0.94 * len(encode_chunk(values))
+    alike = np.round(np.random.default_rng(7).laplace(0, 3, (500, 300))).astype(np.int32)
+    assert len(encode_chunk(alike, block_rows(*alike.shape))) <= 1.002 * len(encode_chunk(alike))
+
+
+def test_classes_cover_all_estimates() -> None:
+    """Each class holds the estimates around its magnitude, four classes an octave."""
+    estimates = np.arange(MAX_START + 1)
+    places = np.searchsorted(EDGES, estimates, side="right") - 1
+    assert places.max() == 51
+    for estimate, place in zip(estimates.tolist(), places.tolist(), strict=True):
+        shift = max(0, estimate.bit_length() - 3)
+        assert place == (estimate if estimate < 4 else 4 * shift + (estimate >> shift))
+        assert abs(2 * estimate + 1 - magnitude(place)) <= max(0.13 * magnitude(place), 1)
+
+
+def test_choice_by_rows() -> None:
+    assert choose_contexts(np.zeros((50, 50), int), 6) is None
+    assert choose_contexts(by_rows(1, 5, 300, 2), 5) is None
+    found = choose_contexts(by_rows(1, 60, 300, 2), 1)
+    assert found is not None
+    assert 0 < found[0].start <= MAX_START
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "040001" + "05" + "8002" + "00",  # one symbol
+        "040203" + "05" + "8002" + "00",  # zero is no symbol
+        "040103" + "c17f" + "8002" + "00",  # start too large
+        "040103" + "05" + "00" + "00",  # spread 0
+        "040103" + "05" + "8002" + "07",  # shape 7
+    ],
+)
+def test_bad_rows(head: str) -> None:
+    with pytest.raises(CorruptStreamError):
+        decode_chunk(Cursor(bytes.fromhex(head) + bytes(9), "test"), (30, 30), 9)
+    with pytest.raises(NvcodecError):
+        decode_chunk(Cursor(bytes.fromhex("040103" + "05" + "8002" + "00" + "00"), "test"), (900,))

@@ -59,6 +59,9 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "fitted": lambda: nvcodec.encode(moving_squares(5, 33, 42), size="9k", steps=120, device="cpu", skip="none").data,
     "every-operation": lambda: write_stream(random_stream(22, segments=2, layers=2, operations=14), run=2),
     "three-layers": lambda: write_stream(random_stream(12, layers=3), run=1),
+    "by-rows": lambda: (
+        nvcodec.encode(moving_squares(40, 33, 42), size="20k", steps=300, device="cpu", rd_lambda=3.0).data
+    ),
     "whole-sdmn": lambda: (
         nvcodec.encode(
             moving_squares(3, 63, 111), size="25k", steps=120, device="cpu", skip="invertible", z_gain=1.0

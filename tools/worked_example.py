@@ -28,7 +28,7 @@ from nvcodec.bitstream.units import (
 )
 from nvcodec.decoder import picture_bytes
 from nvcodec.entropy.coder import decode_chunk, effective
-from nvcodec.entropy.tables import unpack_table
+from nvcodec.entropy.tables import unpack_head, unpack_table
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.stream import ConvWeights, Layer, Segment, Stream
 from nvcodec.writer import write_stream
@@ -139,10 +139,10 @@ def _parts(unit: Unit) -> Iterator[tuple[int, str]]:
 
 def _chunk(cursor: Cursor, count: int, name: str) -> Iterator[tuple[int, str]]:
     start = cursor.position
-    table = unpack_table(cursor)
+    table = unpack_table(cursor, *unpack_head(cursor))
     table_end = cursor.position
     cursor.position = start
-    values, _ = decode_chunk(cursor, count)
+    values, _ = decode_chunk(cursor, (count,))
     bounds = effective(table.cumulative()).tolist()
     kind = type(table).__name__
     words = cursor.position - table_end

@@ -11,8 +11,8 @@ from nvcodec.bitstream.fields import Cursor, Record, i64, u8, u16, u32, u64, var
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
-MAJOR, MINOR = 1, 0
-FEATURES = 0  # bits of the required-features mask this version knows
+MAJOR, MINOR = 1, 1
+FEATURES = 1  # bits of the required-features mask this version knows: 0, tables by rows
 ANCILLARY = 1
 HEADER_BYTES = 18
 

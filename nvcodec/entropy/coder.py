@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import constriction
 import numpy as np
 import numpy.typing as npt
 
 from nvcodec.bitstream.fields import Cursor, varint
-from nvcodec.entropy.tables import TOTAL_BITS, Constant, choose_table, unpack_table
+from nvcodec.entropy.contexts import Contexts, Estimator, choose_contexts
+from nvcodec.entropy.tables import TOTAL_BITS, Constant, Table, bits, choose_table, unpack_head, unpack_table
 from nvcodec.errors import CorruptStreamError
 
 
@@ -35,51 +39,93 @@ class ChunkSize:
         return self.table_bytes + self.length_bytes + self.word_bytes
 
 
-def encode_chunk(values: npt.NDArray[np.integer]) -> bytes:
-    """A chunk that holds ``values`` (any shape, at least one element) in row-major order."""
-    table = choose_table(values)
+def encode_chunk(values: npt.NDArray[np.integer], block: int | None = None) -> bytes:
+    """A chunk that holds ``values``, at least one, in row-major order.
+
+    Args:
+        values: of any shape; with ``block``, [rows, columns].
+        block: rows whose tables may follow the rows before them; None where a chunk has one table.
+    """
+    plain = choose_table(values)
+    table: Table | Contexts = plain
+    if block is not None and (found := choose_contexts(values, block)):
+        contexts, cost = found
+        counts = np.bincount((values - plain.first).ravel())
+        if 8 * len(contexts.pack()) + cost < 8 * len(plain.pack()) + bits(plain.cumulative(), counts):
+            table = contexts
     words = b""
     if not isinstance(table, Constant):
         coder = constriction.stream.queue.RangeEncoder()
-        symbols = np.ascontiguousarray(values.ravel() - table.first, np.int32)
-        coder.encode(symbols, _model(table.cumulative()))
+        symbols = (values - table.first).astype(np.int32)
+        for cumulative, where in _parts(table, symbols, block):
+            coder.encode(symbols[where].ravel(), _model(cumulative))
         words = coder.get_compressed().astype("<u4").tobytes()
     return table.pack() + varint(len(words) // 4) + words
 
 
-def decode_chunk(cursor: Cursor, count: int) -> tuple[npt.NDArray[np.int32], ChunkSize]:
-    """Read a chunk of ``count`` values.
+def decode_chunk(
+    cursor: Cursor, shape: tuple[int, ...], block: int | None = None
+) -> tuple[npt.NDArray[np.int32], ChunkSize]:
+    """Read a chunk of values of this shape; ``block`` as in :func:`encode_chunk`.
 
     Returns:
-        The values, flat, and where the bytes went.
+        The values, and where the bytes went.
 
     Raises:
         CorruptStreamError: the chunk breaks a rule of the specification.
+        UnsupportedVersionError: a family of tables this version does not know.
     """
     start = cursor.position
-    table = unpack_table(cursor)
+    code, first, size = unpack_head(cursor)
+    table: Table | Contexts
+    if code == Contexts.CODE and block is not None:
+        table = Contexts.unpack(cursor, first, size)
+    else:
+        table = unpack_table(cursor, code, first, size)
     table_bytes = cursor.position - start
+    count = math.prod(shape)
     # Even the rarest symbol takes less than 24 bits; two more words close the stream.
     words = cursor.varint(count * 24 // 32 + 2)
     length_bytes = cursor.position - start - table_bytes
     if isinstance(table, Constant):
         if words:
             raise CorruptStreamError(f"{cursor.what}: a constant chunk with {words} words")
-        return np.full(count, table.first, np.int32), ChunkSize(count, table_bytes, length_bytes, 0, 0.0)
+        return np.full(shape, first, np.int32), ChunkSize(count, table_bytes, length_bytes, 0, 0.0)
     data = np.frombuffer(cursor.take(4 * words), "<u4").astype(np.uint32)
     coder = constriction.stream.queue.RangeDecoder(data)
-    cumulative = table.cumulative()
-    try:
-        symbols = coder.decode(_model(cumulative), count)
-    except AssertionError:
-        raise CorruptStreamError(f"{cursor.what}: the range coder's data are not valid") from None
+    symbols = np.zeros(shape, np.int32)
+    information = 0.0
+    for cumulative, where in _parts(table, symbols, block):
+        target = symbols[where]
+        try:
+            decoded = coder.decode(_model(cumulative), target.size)
+        except AssertionError:
+            raise CorruptStreamError(f"{cursor.what}: the range coder's data are not valid") from None
+        symbols[where] = decoded.reshape(target.shape)
+        probability = np.diff(effective(cumulative)) / (1 << 24)
+        information -= float(np.bincount(decoded, minlength=size) @ np.log2(probability))
     if not coder.maybe_exhausted():
         raise CorruptStreamError(f"{cursor.what}: the range coder's data go on after the last value")
-    counts = np.bincount(symbols, minlength=table.size)
-    probability = np.diff(effective(cumulative)) / (1 << 24)
-    information = float(-(counts * np.log2(probability)).sum())
-    size = ChunkSize(count, table_bytes, length_bytes, 4 * words, information)
-    return (symbols + table.first).astype(np.int32, copy=False), size
+    return symbols + np.int32(first), ChunkSize(count, table_bytes, length_bytes, 4 * words, information)
+
+
+def _parts(
+    table: Table | Contexts, symbols: npt.NDArray[np.int32], block: int | None
+) -> Iterator[tuple[npt.NDArray[np.int64], Any]]:
+    """What is coded with one table at a time: its cumulative counts, and an index into ``symbols``, in the order of the
+    stream. ``symbols`` of earlier parts have to be there."""
+    if not isinstance(table, Contexts):
+        yield table.cumulative(), ...
+        return
+    assert block is not None
+    estimator = Estimator(symbols.shape[1], table.start)
+    cumulative = functools.cache(table.cumulative)
+    for place in range(0, len(symbols), block):
+        rows = slice(place, place + block)
+        classes = estimator.classes()
+        for number in np.unique(classes).tolist():
+            yield cumulative(number), (rows, classes == number)
+        estimator.see(symbols[rows] + table.first)
 
 
 def effective(cumulative: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -37,8 +37,7 @@ class Table:
 
     def pack(self) -> bytes:
         """The table's bytes: the family, the first symbol, the size, then the family's own parameters."""
-        zigzag = self.first * 2 if self.first >= 0 else -self.first * 2 - 1
-        return bytes([self.CODE]) + varint(zigzag) + varint(self.size) + self._parameters()
+        return bytes([self.CODE]) + varint(zigzag(self.first)) + varint(self.size) + self._parameters()
 
     def _weights(self) -> Ints:
         raise AssertionError("a family overrides this")
@@ -124,6 +123,11 @@ MAX_SPREAD = 2**31 - 1
 MAX_HISTOGRAM_COUNT = 2**24
 
 
+def zigzag(value: int) -> int:
+    """A signed number as a varint holds it."""
+    return value * 2 if value >= 0 else -value * 2 - 1
+
+
 def normalise(weights: Ints) -> Ints:
     """Cumulative counts: symbol i begins at i + floor(S_i * (2^16 - n) / S_n), S the partial sums of the weights."""
     sums = np.concatenate([[0], np.cumsum(weights)])
@@ -131,21 +135,29 @@ def normalise(weights: Ints) -> Ints:
     return np.arange(n + 1) + sums * ((1 << TOTAL_BITS) - n) // sums[-1]
 
 
-def unpack_table(cursor: Cursor) -> Table:
-    """Read a table.
+def unpack_head(cursor: Cursor) -> tuple[int, int, int]:
+    """Read what all families begin with: the family, the first symbol, and how many there are.
+
+    Raises:
+        CorruptStreamError: a number is out of its range.
+    """
+    code, packed = cursor.integer("B"), cursor.varint(2**16)
+    first = -(packed + 1 >> 1) if packed & 1 else packed >> 1
+    size = cursor.varint(MAX_SYMBOLS)
+    if (size == 1) != (code == Constant.CODE) or size == 0:
+        raise CorruptStreamError(f"{cursor.what}: a table of family {code} with {size} symbols")
+    return code, first, size
+
+
+def unpack_table(cursor: Cursor, code: int, first: int, size: int) -> Table:
+    """Read the rest of a table.
 
     Raises:
         CorruptStreamError: a parameter is out of its range.
         UnsupportedVersionError: a family this version does not know.
     """
-    code = cursor.integer("B")
     if code > Histogram.CODE:
         raise UnsupportedVersionError(f"frequency-table family {code} is not known to this version")
-    zigzag = cursor.varint(2**16)
-    first = -(zigzag + 1 >> 1) if zigzag & 1 else zigzag >> 1
-    size = cursor.varint(MAX_SYMBOLS)
-    if (size == 1) != (code == Constant.CODE) or size == 0:
-        raise CorruptStreamError(f"{cursor.what}: a table of family {code} with {size} symbols")
     if code == Constant.CODE:
         return Constant(first, 1)
     if code == Laplace.CODE:
@@ -167,13 +179,13 @@ def choose_table(values: npt.NDArray[np.integer]) -> Table:
     if first == last:
         return Constant(first, 1)
     counts = np.bincount(values.ravel().astype(np.int64) - first)
-    best = min(_candidates(first, counts), key=lambda table: 8 * len(table.pack()) + bits(table, counts))
+    best = min(_candidates(first, counts), key=lambda table: 8 * len(table.pack()) + bits(table.cumulative(), counts))
     return best
 
 
-def bits(table: Table, counts: npt.NDArray[np.integer]) -> float:
+def bits(cumulative: Ints, counts: npt.NDArray[np.integer]) -> float:
     """What coding each symbol as often as ``counts`` says costs, in bits."""
-    probability = np.diff(table.cumulative()) / (1 << TOTAL_BITS)
+    probability = np.diff(cumulative) / (1 << TOTAL_BITS)
     return float(-(counts * np.log2(probability)).sum())
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from nvcodec.errors import UsageError
 from nvcodec.fit.losses import SQUARED_ERROR, Loss
 from nvcodec.fit.muon import Muon
+from nvcodec.fit.rate import Rounding, price
 from nvcodec.metrics import psnr
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.encoder import Encoder
@@ -26,6 +27,7 @@ from nvcodec.video.frames import Frames, checksum
 
 FINISHING = 1.2  # what follows the fit takes about as long as this part of an epoch of it
 FIRST = 10  # steps until the machine has warmed up
+LEVEL_RATE = 1.6  # Adam's for the steps of rounding, in eighths of an octave
 LAST_RATE = 0.01  # of the peak
 
 
@@ -46,6 +48,8 @@ class FitOptions:
             ``encoder_epochs``, but not before ``encoder_steps``. Then the latents stay as they are: a step costs less,
             and a decoder whose input no longer moves ends higher.
         quantised: share of the fit, its last part, with quantisation in the loop; 0 fits a plain float network.
+        rate: dB of quality that twice the bytes for weights are worth, while quantisation is in the loop; the steps of
+            rounding are then learned. 0: bytes do not count, and steps stay as they were chosen.
         bfloat16: whether the network and Muon's iterations compute in bfloat16.
         normality: weight of the distance of z from N(0, 1), in nats a value, beside the loss.
     """
@@ -63,6 +67,7 @@ class FitOptions:
     encoder_epochs: float = 2.0
     encoder_steps: int = 150
     quantised: float = 0.2
+    rate: float = 0.0
     bfloat16: bool = False
     normality: float = 1e-4
 
@@ -136,8 +141,10 @@ class Fit:
             self.encoder, self.decoder = Encoder(shape), Decoder(shape, options.rep)
         for half in (self.encoder, self.decoder):
             half.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = nn.ModuleList([self.encoder, self.decoder])
-        self.optimisers = optimisers(self.network.parameters(), options)
+        self.rounding = Rounding(self.decoder).to(device).requires_grad_(options.rate > 0)
+        self.network = nn.ModuleList([self.encoder, self.decoder, self.rounding])
+        learned = [*self.encoder.parameters(), *self.decoder.parameters()]
+        self.optimisers = [*optimisers(learned, options), (_adam([self.rounding.levels]), LEVEL_RATE)]
         self.frames = frames.to(device) if isinstance(frames, torch.Tensor) else frames
         self.noise = [z.to(device) for z in sampled(shape, options.seed % 2**32)]
         self.order = torch.Generator().manual_seed(options.seed)
@@ -231,12 +238,16 @@ class Fit:
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """What a step makes small, and the mean squared error beside it, for ``pictures`` [batch, 3, height, width],
         those of ``frames``."""
+        if self.quantised:
+            self.rounding.apply_steps()
         decoded, own_z = self.reconstruct(pictures, frames)
         loss = self.loss(decoded, pictures, frames)
         if loss.ndim:
             raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
         for z in own_z:
             loss = loss + self.options.normality * abnormality(z)
+        if self.quantised and self.options.rate:
+            loss = loss + price(loss, self.rounding.bits(), self.options.rate)
         return loss, F.mse_loss(decoded.detach(), pictures)
 
     def draw(self) -> list[int]:
@@ -266,11 +277,15 @@ class Fit:
         if not self.quantised and self.options.quantised:
             self.fix_latents()
             prepare(self.decoder, self.latents())
+            self.rounding.begin()
             self.quantised = True
 
     def result(self) -> Fitted:
         """The network as it is now, quantised if that is wanted."""
         self.quantise()
+        if self.quantised:
+            with torch.no_grad():
+                self.rounding.apply_steps()
         return Fitted(self.decoder, self.latents(), self.noise)
 
     @torch.no_grad()
@@ -291,9 +306,6 @@ class Fit:
         for number, (optimiser, _) in enumerate(self.optimisers):
             for place, kept in optimiser.state_dict()["state"].items():
                 tensors.update({f"optimiser.{number}.{place}.{name}": value for name, value in kept.items()})
-        for place, conv in enumerate(self.decoder.convs()):
-            if conv.step is not None:
-                tensors[f"steps.{place}"] = conv.step
         for place, latent in enumerate(self.fixed or ()):
             tensors[f"latents.{place}"] = latent
         tensors["order"] = self.order.get_state()
@@ -319,12 +331,9 @@ class Fit:
         self.tail = tuple(plain["tail"]) if plain["tail"] else None
         self.decoder.latent_steps = plain["latent_steps"]
         self.quantised = self.decoder.latent_steps is not None
-        folded = not any(".branches." in name for name in tensors)
-        for place, conv in enumerate(self.decoder.convs()):
-            if folded:
+        if not any(".branches." in name for name in tensors):
+            for conv in self.decoder.convs():
                 conv.fold()
-            if self.quantised:
-                conv.step = tensors[f"steps.{place}"].to(conv.weight.device)
         self.network.load_state_dict(_below(tensors, "network."))
         latents = _below(tensors, "latents.")
         self.fixed = [latents[str(place)].to(self.device) for place in range(len(latents))] or None
@@ -355,8 +364,12 @@ def optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[
         (kernels if parameter.ndim == 4 and parameter.size(1) > 1 else others).append(parameter)
     return [
         (Muon(kernels, dtype=torch.bfloat16 if options.bfloat16 else torch.float32), options.muon_rate),
-        (torch.optim.Adam(others, betas=(0.9, 0.99), foreach=True), options.adam_rate),
+        (_adam(others), options.adam_rate),
     ]
+
+
+def _adam(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, betas=(0.9, 0.99), foreach=True)
 
 
 def fast_bfloat16(device: torch.device) -> bool:

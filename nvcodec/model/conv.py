@@ -49,7 +49,8 @@ class Conv(nn.Conv2d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight = self.kernel()
         if self.step is not None:
-            weight = ste(weight, self.integers() * self.step)
+            steps = (weight / self.step).clamp(-127, 127)
+            weight = ste(steps, steps.round()) * self.step
         return F.conv2d(x, weight, self.bias, padding=self.padding)
 
 
