@@ -20,7 +20,7 @@ from machine import provenance
 from nvcodec.cli.options import BytesType
 
 CLIP, WIDTH, HEIGHT, FRAMES, SIZE = "dancers", 1280, 720, 270, "0.12M"
-LIMITS = ("600M", "690M", None)
+LIMITS = ("670M", "700M", None)
 
 
 def encode(source: Path, limit: str | None, steps: int) -> dict[str, Any]:
