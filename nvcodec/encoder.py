@@ -51,8 +51,9 @@ DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to
 #: Presets, as multiples of the default's steps.
 PRESETS = {"draft": 0.25, "normal": 1.0, "fine": 4.0, "finest": 16.0}
 ON_INTERRUPT = ("checkpoint", "write")
-#: What a fit was seen to take beside its frames, in bytes: at any size, and for each value that its blocks yield.
-FIXED_MEMORY, ACTIVATION_MEMORY = 120 * 2**20, 32
+#: What fits were seen to take beside their frames, in bytes: always, and for each pixel (the encoder, mostly), each value
+#: that the decoder's blocks yield, and each parameter.
+FIXED_MEMORY, PIXEL_MEMORY, ACTIVATION_MEMORY, PARAMETER_MEMORY = 200 * 2**20, 480, 19, 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,7 +210,8 @@ def encode(
             f"and sides from {LEAST_SIDE} to 65535"
         )
     shape = solve(parameters, clip.width, clip.height, len(clip.frames), skip, z_gain)
-    needed = used_memory() + FIXED_MEMORY + ACTIVATION_MEMORY * shape.activations
+    needed = used_memory() + FIXED_MEMORY + PIXEL_MEMORY * clip.width * clip.height
+    needed += ACTIVATION_MEMORY * shape.activations + PARAMETER_MEMORY * parameters
     if max_memory is not None and needed > max_memory and where.type == "cpu":
         raise UsageError(
             f"this fit needs about {needed / 2**20:.0f} MiB, --max-memory allows {max_memory / 2**20:.0f}; "
