@@ -21,7 +21,7 @@ from nvcodec.cli.options import BytesType
 
 CLIP, WIDTH, HEIGHT, FRAMES, SIZE = "dancers", 1280, 720, 270, "0.12M"
 TIMES = 2  # the clip is played so often: 1424 MiB of frames
-LIMITS = ("1100M", None)
+LIMITS = ("1200M", None)
 
 
 def encode(source: Path, limit: str | None, steps: int) -> dict[str, Any]:

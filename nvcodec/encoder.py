@@ -51,8 +51,8 @@ DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to
 #: Presets, as multiples of the default's steps.
 PRESETS = {"draft": 0.25, "normal": 1.0, "fine": 4.0, "finest": 16.0}
 ON_INTERRUPT = ("checkpoint", "write")
-#: What fits were seen to take beside their frames, in bytes: always, and for each pixel (the encoder, mostly), each value
-#: that the decoder's blocks yield, and each parameter.
+#: What fits were seen to take beside their frames, in bytes: always, and for each pixel (the encoder, mostly), each
+#: value that the decoder's blocks yield, and each parameter.
 FIXED_MEMORY, PIXEL_MEMORY, ACTIVATION_MEMORY, PARAMETER_MEMORY = 200 * 2**20, 480, 19, 50
 
 
