@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nvcodec.bitstream.fields import Cursor, varint
-from nvcodec.entropy.tables import Ints, bits, normalise, zigzag
+from nvcodec.entropy.tables import Ints, bell, bits, normalise, zigzag
 from nvcodec.errors import CorruptStreamError
 
 UNIT = 64  # magnitudes are estimated in 1/64
@@ -23,7 +23,6 @@ LEAST_BLOCK = 256  # values in a block, so that what a block costs beside them d
 EDGES = np.array([0, 1, 2, 3, *(m << octave for octave in range(12) for m in (4, 5, 6, 7))], np.int64)
 MAX_START = 255 * UNIT
 MAX_SHAPE = 6
-_ONE = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +64,7 @@ class Contexts:
         """The ``size + 1`` cumulative counts of class ``number``."""
         distance = np.arange(self.size, dtype=np.int64) + self.first
         spread = max(1, self.spread * magnitude(number) ** 2 >> 14)
-        weights = _ONE * spread // (spread + 256 * distance * distance)
-        for _ in range(self.shape):
-            weights = weights * weights >> 30
-        return normalise(weights)
+        return normalise(bell(256 * distance * distance, spread, self.shape))
 
 
 def magnitude(number: int) -> int:
@@ -119,9 +115,7 @@ def choose_contexts(values: npt.NDArray[np.integer], block: int) -> tuple[Contex
     best = (np.inf, 0, 0)
     for shape in range(MAX_SHAPE + 1):
         level = 3 * shape + 8  # a spread at which the mean magnitude is about the class's
-        while (cheaper := min((level - 1, level + 1), key=lambda near: cost(shape, near))) and (
-            cost(shape, cheaper) < cost(shape, level)
-        ):
+        while (cheaper := min((level - 1, level, level + 1), key=lambda near: cost(shape, near))) != level:
             level = cheaper
         best = min(best, (cost(shape, level), shape, level))
     total, shape, level = best

@@ -96,10 +96,7 @@ class Student(Table):
 
     def _weights(self) -> Ints:
         distance = np.arange(self.size, dtype=np.int64) - self.peak
-        weights = _STUDENT_ONE * self.spread // (self.spread + distance * distance)
-        for _ in range(self.shape):
-            weights = weights * weights >> 30
-        return weights
+        return bell(distance * distance, self.spread, self.shape)
 
     def _parameters(self) -> bytes:
         return varint(self.peak) + varint(self.spread) + bytes([self.shape])
@@ -121,6 +118,14 @@ class Histogram(Table):
 
 MAX_SPREAD = 2**31 - 1
 MAX_HISTOGRAM_COUNT = 2**24
+
+
+def bell(squares: Ints, spread: int, shape: int) -> Ints:
+    """Weights that fall with ``squares``, those of distances: (spread / (spread + square)) to the power 2^shape."""
+    weights = _STUDENT_ONE * spread // (spread + squares)
+    for _ in range(shape):
+        weights = weights * weights >> 30
+    return weights
 
 
 def zigzag(value: int) -> int:
