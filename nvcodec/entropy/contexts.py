@@ -115,7 +115,7 @@ def choose_contexts(values: npt.NDArray[np.integer], block: int) -> tuple[Contex
     best = (np.inf, 0, 0)
     for shape in range(MAX_SHAPE + 1):
         level = 3 * shape + 8  # a spread at which the mean magnitude is about the class's
-        while (cheaper := min((level - 1, level, level + 1), key=lambda near: cost(shape, near))) != level:
+        while (cheaper := min((level, level - 1, level + 1), key=lambda near: cost(shape, near))) != level:
             level = cheaper
         best = min(best, (cost(shape, level), shape, level))
     total, shape, level = best
