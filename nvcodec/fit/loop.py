@@ -238,7 +238,7 @@ class Fit:
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """What a step makes small, and the mean squared error beside it, for ``pictures`` [batch, 3, height, width],
         those of ``frames``."""
-        if self.quantised:
+        if self.quantised and self.options.rate:  # else steps stay as they are
             self.rounding.apply_steps()
         decoded, own_z = self.reconstruct(pictures, frames)
         loss = self.loss(decoded, pictures, frames)
@@ -278,6 +278,7 @@ class Fit:
             self.fix_latents()
             prepare(self.decoder, self.latents())
             self.rounding.begin()
+            self.rounding.apply_steps()
             self.quantised = True
 
     def result(self) -> Fitted:
@@ -335,6 +336,8 @@ class Fit:
             for conv in self.decoder.convs():
                 conv.fold()
         self.network.load_state_dict(_below(tensors, "network."))
+        if self.quantised:
+            self.rounding.apply_steps()
         latents = _below(tensors, "latents.")
         self.fixed = [latents[str(place)].to(self.device) for place in range(len(latents))] or None
         for number, (optimiser, _) in enumerate(self.optimisers):
