@@ -20,10 +20,10 @@ import click
 import hnerv
 import numpy as np
 import torch
-from chart import Line, chart
 from machine import provenance
 
 import nvcodec
+from nvcodec.bench.chart import Line, chart
 from nvcodec.video.reader import Selection, read_clip
 
 SIZE = 300_000

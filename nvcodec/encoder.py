@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
+import functools
 import math
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -21,9 +23,10 @@ from nvcodec.decoder import pick_device, picture_bytes
 from nvcodec.errors import InputError, Interrupted, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit import checkpoint
-from nvcodec.fit.loop import Fit, FitOptions, Fitted, fast_bfloat16
+from nvcodec.fit.loop import Fit, FitOptions, Fitted, fast_bfloat16, snapshot
 from nvcodec.fit.losses import DEFAULT_LOSS, Loss, PictureLoss
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
+from nvcodec.fit.target import parameters_for, parameters_to_reach, run_to_size, trim, weight_bytes
 from nvcodec.fit.warm import warm_start
 from nvcodec.memory import used_memory
 from nvcodec.metrics import psnr
@@ -46,6 +49,8 @@ from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file, check_writable
 from nvcodec.writer import write_stream
 
+DEFAULT_LAMBDA = 1.0
+PLACEHOLDER = "{}"
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
 #: Presets, as multiples of the default's steps.
@@ -67,7 +72,10 @@ class Encoded:
         parameters: integers stored in the file.
         interrupted: whether the fit was cut short.
         psnr: mean over the frames of the RGB PSNR of what the file decodes to, dB.
-        seconds: time spent in ``reading``, ``fitting``, ``quantising``, ``writing`` and ``verifying``.
+        seconds: time spent in ``reading``, ``choosing a size``, ``fitting``, ``quantising``, ``writing`` and
+            ``verifying``, by all files together.
+        target_bytes: how large the file should be; None where no size was asked for.
+        ladder: all files, in the order of their targets, where several sizes were asked for; the first is this one.
     """
 
     data: bytes = dataclasses.field(repr=False)
@@ -78,13 +86,23 @@ class Encoded:
     psnr: float
     seconds: dict[str, float]
     interrupted: bool = False
+    target_bytes: int | None = None
+    ladder: tuple[Encoded, ...] = dataclasses.field(default=(), repr=False)
+
+    @property
+    def on_size(self) -> bool:
+        """Whether the file is as large as it should be, or up to 2 % smaller."""
+        return self.target_bytes is None or 0.98 * self.target_bytes <= len(self.data) <= self.target_bytes
 
 
 def encode(
     source: str | os.PathLike[str] | Clip | torch.Tensor,
     output: str | os.PathLike[str] | None = None,
     *,
-    size: str | int,
+    size: str | int | None = None,
+    target_size: int | Sequence[int] | None = None,
+    bitrate: float | None = None,
+    target_psnr: float | None = None,
     crop: tuple[int, int] | None = None,
     scale: tuple[int, int] | None = None,
     start: int = 0,
@@ -94,8 +112,7 @@ def encode(
     epochs: float | None = None,
     steps: int | None = None,
     time_limit: float | None = None,
-    target_psnr: float | None = None,
-    rd_lambda: float = 0.0,
+    rd_lambda: float = DEFAULT_LAMBDA,
     skip: str = DEFAULT_SKIP,
     block: str = DEFAULT_BLOCK,
     z_gain: float = DEFAULT_Z_GAIN,
@@ -117,8 +134,16 @@ def encode(
     Args:
         source: a video file, a folder of images, a :class:`~nvcodec.video.clip.Clip`, or uint8 frames
             [frames, 3, height, width].
-        output: the file to write; None only returns its bytes.
-        size: everything that is stored, in parameters: ``"3M"``, ``"300k"`` or a number.
+        output: the file to write; None only returns its bytes. Where several sizes are asked for it contains ``{}``, in
+            place of which each file's name has its size.
+        size: everything that is stored, in parameters: ``"3M"``, ``"300k"`` or a number. Where there is a target it may
+            be left out; one that can meet it is then chosen.
+        target_size: bytes the file should have. It will have at most these, and at least 98 % of them; whether it has
+            is in the result (:attr:`Encoded.on_size`). Several sizes make several files of one fit, which share all
+            but its last fifth.
+        bitrate: the same in bits a second.
+        target_psnr: end as soon as the file reaches this RGB PSNR, dB, and round as coarsely as it allows; without
+            another limit within the longest preset. What was reached is in the result.
         crop, scale, start, frames: see :class:`~nvcodec.video.reader.Selection`; for paths only.
         fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
         preset: how long to fit, of :data:`PRESETS`; ``normal`` if nothing else says it.
@@ -126,8 +151,6 @@ def encode(
         steps: updates, one frame each, in place of ``preset``.
         time_limit: seconds the whole encode may take; the fit plans its rates for it. With ``preset``, ``epochs`` or
             ``steps`` as well, what is reached first ends the fit.
-        target_psnr: end as soon as the file reaches this RGB PSNR, dB; without another limit within the longest
-            preset. What was reached is in the result.
         rd_lambda: dB of quality that twice the bytes for weights are worth, from 0 to 20; above 0 the fit makes both
             the loss and the bytes small, and learns how finely to round.
         skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``. It has
@@ -162,9 +185,17 @@ def encode(
         UsageError: options that contradict each other or the video.
         VerificationError: the file does not decode to what was meant.
     """
+    allowed = [target_size] if isinstance(target_size, int) else list(target_size or ())
+    if sum(given is not None for given in (target_size, bitrate, target_psnr)) > 1:
+        raise UsageError("--target-size, --bitrate and --target-psnr are three ways to end; give one of them")
+    if all(given is None for given in (size, target_size, bitrate, target_psnr)):
+        raise UsageError("give one of --size, --target-size, --bitrate and --target-psnr")
+    if target_size is not None and not (allowed and all(0 < file_bytes < 2**40 for file_bytes in allowed)):
+        raise UsageError(f"--target-size takes bytes, at least 1, got {target_size}")
     if sum(given is not None for given in (preset, epochs, steps)) > 1:
         raise UsageError("--preset, --epochs and --steps say the same thing; give one of them")
-    for name, value in (("--epochs", epochs), ("--steps", steps), ("--time-limit", time_limit)):
+    positive = (("--epochs", epochs), ("--steps", steps), ("--time-limit", time_limit), ("--bitrate", bitrate))
+    for name, value in positive:
         if value is not None and not 0 < value < math.inf:
             raise UsageError(f"{name} must be positive, got {value}")
     if target_psnr is not None and not 0 < target_psnr < 100:
@@ -185,8 +216,10 @@ def encode(
     if not 0 <= z_gain <= 16:
         raise UsageError(f"--z-gain takes a number from 0 to 16, got {z_gain}")
     starting = None if init is None else DecodedVideo(init, device=device)
-    if output is not None and os.path.exists(output) and not overwrite:
-        raise UsageError(f"{os.fspath(output)} exists; -y overwrites it")
+    outputs = [] if output is None else file_names(os.fspath(output), allowed)
+    for path in outputs:
+        if os.path.exists(path) and not overwrite:
+            raise UsageError(f"{path} exists; -y overwrites it")
     kept = checkpoint.path_beside(output)
     if resume and kept is None:
         raise UsageError("--resume needs an output that is a file, beside which the checkpoint lies")
@@ -209,68 +242,137 @@ def encode(
             f"{_size(clip.frames)} cannot be encoded: at least one frame is needed, "
             f"and sides from {LEAST_SIDE} to 65535"
         )
-    shape = solve(parameters, clip.width, clip.height, len(clip.frames), skip, z_gain)
-    needed = used_memory() + FIXED_MEMORY + PIXEL_MEMORY * clip.width * clip.height
-    needed += ACTIVATION_MEMORY * shape.activations + PARAMETER_MEMORY * parameters
-    if max_memory is not None and needed > max_memory and where.type == "cpu":
-        raise UsageError(
-            f"this fit needs about {needed / 2**20:.0f} MiB, --max-memory allows {max_memory / 2**20:.0f}; "
-            "a smaller --size or picture needs less"
-        )
+    if bitrate is not None:
+        allowed = [max(1, round(bitrate * clip.seconds / 8))]
+    normal = default_steps(len(clip.frames))
     if epochs is not None:
         steps = max(1, round(epochs * len(clip.frames)))
     elif steps is None and (preset or time_limit is None):
         longest = target_psnr is not None and not preset
-        factor = max(PRESETS.values()) if longest else PRESETS[preset or "normal"]
-        steps = max(1, round(factor * default_steps(len(clip.frames))))
-    left = None if time_limit is None else max(1e-3, time_limit - clock.seconds["reading"])
-    options = FitOptions(steps, left, seed=seed, rep=block == "rep", rate=rd_lambda, bfloat16=fast_bfloat16(where))
+        steps = max(1, round((max(PRESETS.values()) if longest else PRESETS[preset or "normal"]) * normal))
+    options = FitOptions(steps, None, seed=seed, rep=block == "rep", rate=rd_lambda, bfloat16=fast_bfloat16(where))
+    network = functools.partial(
+        solve, width=clip.width, height=clip.height, frames=len(clip.frames), skip=skip, z_gain=z_gain
+    )
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
-        if output is not None:
-            check_writable(output)  # better noticed before the fit than after it
+        for path in outputs:
+            check_writable(path)  # better noticed before the fit than after it
         stack.callback(torch.set_num_threads, before)
         if threads:
             torch.set_num_threads(threads)
-        with clock("fitting"), interruption() as asked:
+        asked = stack.enter_context(interruption())
+        if parameters is None and target_psnr is not None:
+            with clock("choosing a size"):
+                whole = dataclasses.replace(options, steps=min(steps or normal, normal))
+                parameters = parameters_to_reach(target_psnr, clip.frames, whole, where, loss, network, asked)
+        elif parameters is None:
+            parameters = parameters_for(max(allowed), rd_lambda)
+        shape = network(parameters)
+        _check_memory(shape, parameters, max_memory, where)
+        if time_limit is not None:
+            options = dataclasses.replace(options, seconds=max(1e-3, time_limit - sum(clock.seconds.values())))
+        files = _Files(clip, shape, seed, where, clock)
+        with clock("fitting"):
             fit = Fit(clip.frames, shape, options, where, loss)
             if resume and kept is not None:
                 checkpoint.restore(fit, kept)
             elif starting is not None:
                 warm_start(fit, starting)
             keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every)
-            if target_psnr is None:
-                run(fit, report, keep, asked)
-            else:
+            if target_psnr is not None:
                 run_to_quality(fit, target_psnr, report, keep, asked)
-            interrupted = asked()
-            if interrupted and on_interrupt == "checkpoint":
-                if kept is None or not fit.step:
-                    raise KeyboardInterrupt
-                checkpoint.save(fit, kept)
-                raise Interrupted(f"interrupted after {fit.step} steps; --resume goes on from {kept}")
-            if interrupted:
-                run_in_haste(fit, report)
-        with clock("quantising"):
-            fitted = fit.result()
-            layer = export(fitted.decoder, fitted.latents, fitted.noise)
-            stream = _stream(clip, layer, seed)
-            layer.checksums = _reconstruct(stream, where)
-        with clock("writing"):
-            data = write_stream(stream)
-        with clock("verifying"):
-            quality = _verify(data, clip, where)
-    if output is not None:
-        with atomic_file(output) as temporary:
-            temporary.write_bytes(data)
+                if not asked():
+                    trim(fit, target_psnr, report, keep, asked)
+            else:
+                run(fit, report, keep, lambda: asked() or (bool(allowed) and fit.quantised))
+        branch = snapshot(fit) if len(allowed) > 1 else None  # what all files share
+        ladder = []
+        goals: list[int | None] = [*allowed] or [None]
+        for file_bytes in goals:
+            with clock("fitting"):
+                if branch:
+                    fit.restore(*branch)
+                if file_bytes is not None and not asked():
+                    rest = len(files.draft(fit)) - weight_bytes(fit.decoder)
+                    run_to_size(fit, file_bytes - rest, report, None if branch else keep, asked)
+                interrupted = asked()
+                if interrupted and on_interrupt == "checkpoint":
+                    if kept is None or not fit.step:
+                        raise KeyboardInterrupt
+                    if branch:
+                        fit.restore(*branch)
+                    checkpoint.save(fit, kept)
+                    raise Interrupted(f"interrupted after {fit.step} steps; --resume goes on from {kept}")
+                if interrupted:
+                    run_in_haste(fit, report)
+            ladder.append(dataclasses.replace(files.make(fit), interrupted=interrupted, target_bytes=file_bytes))
+    for path, encoded in zip(outputs, ladder, strict=bool(outputs)):
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(encoded.data)
     if kept is not None:
         checkpoint.discard(kept)
-    return Encoded(data, fitted, shape, stream.parameters, len(clip.frames), quality, clock.seconds, interrupted)
+    return dataclasses.replace(ladder[0], ladder=tuple(ladder) if branch else ())
+
+
+def file_names(output: str, sizes: Sequence[int]) -> list[str]:
+    """The files to write: ``output``, or one for each of several sizes, in bytes.
+
+    Raises:
+        UsageError: two of them would have one name.
+    """
+    if len(sizes) < 2:
+        return [output]
+    names = [output.replace(PLACEHOLDER, str(file_bytes)) for file_bytes in sizes]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"several sizes make several files: they differ, and stand in the output's name for its {PLACEHOLDER}"
+        )
+    return names
+
+
+def _check_memory(shape: NetworkShape, parameters: int, allowed: int | None, device: torch.device) -> None:
+    needed = used_memory() + FIXED_MEMORY + PIXEL_MEMORY * shape.width * shape.height
+    needed += ACTIVATION_MEMORY * shape.activations + PARAMETER_MEMORY * parameters
+    if allowed is not None and needed > allowed and device.type == "cpu":
+        raise UsageError(
+            f"this fit needs about {needed / 2**20:.0f} MiB, --max-memory allows {allowed / 2**20:.0f}; "
+            "a smaller --size or picture needs less"
+        )
 
 
 def default_steps(frames: int) -> int:
     """Steps of a fit where neither these nor epochs are given, for a clip of ``frames`` frames."""
     return max(DEFAULT_EPOCHS * frames, min(DEFAULT_STEPS, MOST_EPOCHS * frames))
+
+
+class _Files:
+    """Fits of one clip to files."""
+
+    def __init__(self, clip: Clip, shape: NetworkShape, seed: int, device: torch.device, clock: _Clock) -> None:
+        self.clip, self.shape, self.seed, self.device, self.clock = clip, shape, seed, device, clock
+
+    def stream(self, fitted: Fitted) -> Stream:
+        """What a file is to hold, picture checksums apart."""
+        return _stream(self.clip, export(fitted.decoder, fitted.latents, fitted.noise), self.seed)
+
+    def draft(self, fit: Fit) -> bytes:
+        """A file as large as one of the fit as it is now; its checksums are wrong."""
+        return write_stream(self.stream(fit.result()))
+
+    def make(self, fit: Fit) -> Encoded:
+        """The file, decoded once more and compared."""
+        clock = self.clock
+        with clock("quantising"):
+            fitted = copy.deepcopy(fit.result())  # the fit may go on
+            stream = self.stream(fitted)
+            stream.segments[0].layers[0].checksums = _reconstruct(stream, self.device)
+        with clock("writing"):
+            data = write_stream(stream)
+        with clock("verifying"):
+            quality = _verify(data, self.clip, self.device)
+        frames = len(self.clip.frames)
+        return Encoded(data, fitted, self.shape, stream.parameters, frames, quality, clock.seconds)
 
 
 class _Clock:

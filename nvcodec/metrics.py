@@ -13,6 +13,16 @@ MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_LEAST = (WINDOW - 1) * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # a side must be longer than this
 
 
+def measure(decoded: torch.Tensor, source: torch.Tensor) -> dict[str, float | None]:
+    """All measures of two pictures, uint8 [3, height, width], by name; ``ms_ssim`` may be None."""
+    return {
+        "psnr_rgb": psnr(decoded, source),
+        "psnr_y": psnr_y(decoded, source),
+        "ssim": ssim(decoded, source),
+        "ms_ssim": ms_ssim(decoded, source),
+    }
+
+
 def psnr(decoded: torch.Tensor, source: torch.Tensor) -> float:
     """Peak signal-to-noise ratio in dB of two 8-bit pictures of one shape, over all their samples."""
     return _decibel((decoded.double() - source.double()).square().mean().item())

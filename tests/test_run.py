@@ -401,7 +401,7 @@ def test_limits_on_the_command_line(source: Path, tmp_path: Path, capfd: pytest.
     assert 1.5 < sum(summary["seconds"].values()) < 4.5
     assert summary["peak_memory_bytes"] > 10**7
     assert command([*common, "--steps", "20", "--target-psnr", "60"]) == 6
-    assert "60 dB was missed" in capfd.readouterr().err
+    assert "of 60 dB" in capfd.readouterr().err
     assert read_file(out).frames == 4
     assert command([*common, "--preset", "draft", "--target-psnr", "12"]) == 0
     for bad in (

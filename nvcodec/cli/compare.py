@@ -59,15 +59,7 @@ def command(
     rows = []
     try:
         for place, (picture, frame) in enumerate(zip(video, clip.frames, strict=True)):
-            decoded = picture.cpu()
-            rows.append(
-                {
-                    "psnr_rgb": metrics.psnr(decoded, frame),
-                    "psnr_y": metrics.psnr_y(decoded, frame),
-                    "ssim": metrics.ssim(decoded, frame),
-                    "ms_ssim": metrics.ms_ssim(decoded, frame),
-                }
-            )
+            rows.append(metrics.measure(picture.cpu(), frame))
             status.show(f"{place + 1}/{len(video)} frames")
     finally:
         status.clear()

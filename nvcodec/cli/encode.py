@@ -7,11 +7,14 @@ import json
 import os
 import sys
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nvcodec.cli.options import (
+    BitrateType,
     BytesType,
+    FileSizesType,
     RateType,
     Status,
     TimeType,
@@ -24,11 +27,24 @@ from nvcodec.errors import Interrupted, UsageError, VerificationError
 from nvcodec.memory import peak_memory
 from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
 
+if TYPE_CHECKING:
+    from nvcodec.encoder import Encoded
+
 
 @click.command("encode")
 @click.argument("source")
 @click.option("-o", "--output", required=True, help="The .sdmn file to write; - is standard output.")
-@click.option("--size", required=True, help="Parameters to store, such as 300k or 3M; all that is stored counts.")
+@click.option("--size", help="Parameters to store, such as 300k or 3M; all that is stored counts.")
+@click.option(
+    "--target-size",
+    type=FileSizesType(),
+    help="What the file may take, such as 150kB; it will be at most 2 % smaller. Several, with commas between, make "
+    "several files of one fit, named by the {} in OUTPUT. Exit code 6 where it is missed.",
+)
+@click.option("--bitrate", type=BitrateType(), help="The same in bits a second, such as 250k.")
+@click.option(
+    "--target-psnr", type=float, help="Stop when this is reached, dB, and round as coarsely as it allows; else code 6."
+)
 @selection_options
 @click.option("--fps", type=RateType(), help="Frame rate of images, or in place of the video's time stamps.")
 @click.option(
@@ -39,14 +55,13 @@ from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_G
 @click.option("--epochs", type=float, help="How often each frame is seen, in place of --preset (normal: 28 or more).")
 @click.option("--steps", type=click.IntRange(1), help="Updates, one frame each, in place of --preset.")
 @click.option("--time-limit", type=TimeType(), help="All the time there is, such as 90s, 10m or 1h30m.")
-@click.option("--target-psnr", type=float, help="Stop when this is reached, dB; exit code 6 when it is not.")
 @click.option(
     "--lambda",
     "rd_lambda",
     type=float,
-    default=0.0,
+    default=1.0,
     show_default=True,
-    help="dB of quality that twice the bytes are worth: from 1 to 2, files are a third smaller.",
+    help="dB of quality that twice the bytes are worth; 0: bytes do not count.",
 )
 @click.option(
     "--skip", type=click.Choice(SKIPS), default=DEFAULT_SKIP, help="How features reach the decoder.", show_default=True
@@ -97,7 +112,10 @@ from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_G
 def command(
     source: str,
     output: str,
-    size: str,
+    size: str | None,
+    target_size: list[int] | None,
+    bitrate: float | None,
+    target_psnr: float | None,
     crop: tuple[int, int] | None,
     scale: tuple[int, int] | None,
     start: int,
@@ -107,7 +125,6 @@ def command(
     epochs: float | None,
     steps: int | None,
     time_limit: float | None,
-    target_psnr: float | None,
     rd_lambda: float,
     skip: str,
     block: str,
@@ -134,9 +151,11 @@ def command(
     """
     if output == "-" and as_json:
         raise UsageError("-o - and --json both want stdout")
+    if output == "-" and target_size and len(target_size) > 1:
+        raise UsageError("several sizes make several files; -o - takes one")
     if os.path.isdir(output):
         raise UsageError(f"{output} is a folder; name the .sdmn file to write")
-    from nvcodec.encoder import encode
+    from nvcodec.encoder import encode, file_names
     from nvcodec.fit.run import Progress
 
     status = Status(quiet or progress != "line")
@@ -155,6 +174,9 @@ def command(
             source,
             None if output == "-" else output,
             size=size,
+            target_size=target_size,
+            bitrate=bitrate,
+            target_psnr=target_psnr,
             crop=crop,
             scale=scale,
             start=start,
@@ -164,7 +186,6 @@ def command(
             epochs=epochs,
             steps=steps,
             time_limit=time_limit,
-            target_psnr=target_psnr,
             rd_lambda=rd_lambda,
             skip=skip,
             block=block,
@@ -186,35 +207,49 @@ def command(
         status.clear()
     if output == "-":
         sys.stdout.buffer.write(result.data)
-    pixels = result.frames * result.shape.width * result.shape.height
+    files = result.ladder or (result,)
+    names = file_names(output, target_size or [])
     if as_json:
-        summary = {
-            "file": output,
-            "file_bytes": len(result.data),
-            "bits_per_pixel": 8 * len(result.data) / pixels,
-            "frames": result.frames,
-            "width": result.shape.width,
-            "height": result.shape.height,
-            "parameters": result.parameters,
-            "skip_scales": len(result.shape.skip_grids),
-            "psnr_rgb": result.psnr,
-            "seconds": result.seconds,
-            "peak_memory_bytes": peak_memory(),
-            "interrupted": result.interrupted,
-        }
-        click.echo(json.dumps(summary, indent=2))
+        summaries = [_summary(file, name) for file, name in zip(files, names, strict=True)]
+        click.echo(json.dumps(summaries if result.ladder else summaries[0], indent=2))
     if not quiet:
-        click.echo(
-            f"{output}: {result.frames} frames of {result.shape.width}x{result.shape.height}, "
-            f"{len(result.data)} bytes, {result.parameters} parameters, {result.psnr:.2f} dB, "
-            f"{duration(sum(result.seconds.values()))}",
-            err=True,
-        )
+        for file, name in zip(files, names, strict=True):
+            click.echo(
+                f"{name}: {file.frames} frames of {file.shape.width}x{file.shape.height}, "
+                f"{len(file.data)} bytes, {file.parameters} parameters, {file.psnr:.2f} dB, "
+                f"{duration(sum(file.seconds.values()))}",
+                err=True,
+            )
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
         click.echo(f"{spent}; peak memory {peak_memory() / 2**20:.0f} MiB", err=True)
     if verbose:
         click.echo(f"network: {result.shape}", err=True)
-    if result.interrupted:
+    if any(file.interrupted for file in files):
         raise Interrupted(f"interrupted; {output} holds what had been reached")
+    missed = [
+        f"{name} has {len(file.data)} of {file.target_bytes} bytes"
+        for file, name in zip(files, names, strict=True)
+        if not file.on_size
+    ]
     if target_psnr is not None and result.psnr < target_psnr:
-        raise VerificationError(f"the target of {target_psnr:g} dB was missed: {output} has {result.psnr:.2f} dB")
+        missed = [f"{output} has {result.psnr:.2f} of {target_psnr:g} dB"]
+    if missed:
+        raise VerificationError(f"the target was missed: {', '.join(missed)}")
+
+
+def _summary(file: Encoded, name: str) -> dict[str, Any]:
+    return {
+        "file": name,
+        "file_bytes": len(file.data),
+        "target_bytes": file.target_bytes,
+        "bits_per_pixel": 8 * len(file.data) / (file.frames * file.shape.width * file.shape.height),
+        "frames": file.frames,
+        "width": file.shape.width,
+        "height": file.shape.height,
+        "parameters": file.parameters,
+        "skip_scales": len(file.shape.skip_grids),
+        "psnr_rgb": file.psnr,
+        "seconds": file.seconds,
+        "peak_memory_bytes": peak_memory(),
+        "interrupted": file.interrupted,
+    }

@@ -13,7 +13,7 @@ import click
 from nvcodec import __version__
 from nvcodec.errors import NvcodecError
 
-COMMANDS = ("encode", "decode", "info", "compare")
+COMMANDS = ("encode", "decode", "info", "compare", "bench")
 INTERRUPTED = 130
 
 

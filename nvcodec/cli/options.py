@@ -67,6 +67,32 @@ class BytesType(click.ParamType):  # type: ignore[type-arg]
         return size
 
 
+class FileSizesType(click.ParamType):  # type: ignore[type-arg]
+    """Sizes of files, with commas between: ``150kB``, ``1.5MB``, ``800000``; kB and MB are powers of 1000."""
+
+    name = "SIZE[,SIZE...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        matches = [re.fullmatch(r"(\d{1,12}(?:\.\d+)?)([kM]?)B?", part.strip()) for part in value.split(",")]
+        sizes = [round(float(m[1]) * {"": 1, "k": 1000, "M": 1_000_000}[m[2]]) if m else 0 for m in matches]
+        if not all(sizes):
+            self.fail(f"{value!r} is not a size such as 150kB or 1.5MB, nor a list of them", param, ctx)
+        return sizes
+
+
+class BitrateType(click.ParamType):  # type: ignore[type-arg]
+    """Bits a second: ``250k``, ``1.5M``, ``800000``; k and M are powers of 1000."""
+
+    name = "BITRATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d+)?)([kM]?)", value)
+        rate = float(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0.0
+        if not rate:
+            self.fail(f"{value!r} is not a bit rate such as 250k or 1.5M", param, ctx)
+        return rate
+
+
 def selection_options(function: F) -> F:
     """--crop, --scale, --start and --frames of a source."""
     for option in (

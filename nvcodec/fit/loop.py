@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import statistics
@@ -29,6 +30,7 @@ FINISHING = 1.2  # what follows the fit takes about as long as this part of an e
 FIRST = 10  # steps until the machine has warmed up
 LEVEL_RATE = 1.6  # Adam's for the steps of rounding, in eighths of an octave
 LAST_RATE = 0.01  # of the peak
+PROLONGED_RATE = 0.04  # of the peak, where a fit goes on after its end
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +157,7 @@ class Fit:
         self.fixed: list[torch.Tensor] | None = None
         self.quantised = False
         self.tail: tuple[float, float] | None = None  # from and to which spent() the fit winds down
+        self.allowed: float | None = None  # bits of the weights
 
     @functools.cached_property
     def clip(self) -> int:
@@ -196,6 +199,16 @@ class Fit:
         now = self.spent()
         self.tail = self.tail[0] if self.tail else now, min(self.end, max(self.spent(1), now * (1 + part)))
 
+    def allow(self, bits: float) -> None:
+        """From now on, while quantisation is in the loop, weights cost ``bits`` by :meth:`Rounding.bits`."""
+        self.allowed = bits
+
+    def prolong(self, part: float) -> None:
+        """Go on after the end, for ``part`` of what is spent, with rates that fall once more from near their end."""
+        now = self.spent()
+        end = now * (1 + part)
+        self.tail = end - (end - now) / PROLONGED_RATE, end
+
     def climb(self) -> None:
         """Take winding down back: rates are high again, and nothing is rounded."""
         self.tail = None
@@ -229,6 +242,8 @@ class Fit:
         for optimiser, rate in self.optimisers:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()
+        if self.quantised and self.allowed is not None:
+            self.rounding.meet(self.allowed)
         self.step += 1
         self.seconds += time.monotonic() - ready
         if self.step == FIRST:
@@ -317,6 +332,7 @@ class Fit:
             "lost": self.lost,
             "queue": self.queue,
             "tail": self.tail,
+            "allowed": self.allowed,
             "latent_steps": self.decoder.latent_steps,
         }
         return tensors, plain
@@ -330,6 +346,8 @@ class Fit:
         self.step, self.seconds, self.first, self.lost = (plain[n] for n in ("step", "seconds", "first", "lost"))
         self.queue = list(plain["queue"])
         self.tail = tuple(plain["tail"]) if plain["tail"] else None
+        self.allowed = plain["allowed"]
+        self.decoder.release()
         self.decoder.latent_steps = plain["latent_steps"]
         self.quantised = self.decoder.latent_steps is not None
         if not any(".branches." in name for name in tensors):
@@ -347,6 +365,12 @@ class Fit:
                 state.setdefault(int(parameter), {})[kind] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         self.order.set_state(tensors["order"])
+
+
+def snapshot(fit: Fit) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The state of a fit as it is now, to go back to with :meth:`Fit.restore`."""
+    tensors, plain = fit.state()
+    return {name: tensor.clone() for name, tensor in tensors.items()}, copy.deepcopy(plain)
 
 
 def _below(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

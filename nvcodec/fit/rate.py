@@ -63,6 +63,19 @@ class Rounding(nn.Module):
             total = total + torch.log2(1 + 2 * math.e * magnitude).sum()
         return total
 
+    @torch.no_grad()
+    def shift(self, by: float) -> None:
+        """Make all steps finer by ``by`` eighths of an octave, or coarser where it is negative."""
+        self.levels.add_(by)
+        self.apply_steps()
+
+    @torch.no_grad()
+    def meet(self, bits: float) -> None:
+        """Move all steps together, at most by their least difference, towards weights that cost ``bits``."""
+        weights = sum(conv.weight.numel() for conv in self._decoder[0].convs())
+        self.shift(0)
+        self.shift(min(1.0, max(-1.0, 8 * (bits - self.bits().item()) / weights)))  # a bit a weight is an octave
+
     def _units(self) -> list[float]:
         """What a weight's step is multiplied by in an accumulator, by convolution: the unit of the input."""
         decoder = self._decoder[0]

@@ -1,8 +1,9 @@
 """From a size in parameters and a picture's size to a network's shape (paper, Tables 1 and 3).
 
 The paper publishes three rows; they are presets. For any other size the same rules are followed: a convolution to
-``stem`` channels, blocks whose channels shrink by 1.2, kernels 1 3 5 5 5, an embedding grid near 2x4, and features f
-of the skip connection at the two scales just above the embedding.
+``stem`` channels, blocks whose channels shrink by 1.2, an embedding grid near 2x4, and features f of the skip
+connection at the two scales just above the embedding. Only the kernels are 1 3 3 3 3, not 1 3 5 5 5: with as many
+parameters, in as much time, more channels are worth more than wider kernels (docs/rate.md).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import re
 from nvcodec.bitstream.ops import MAX_WEIGHTS
 from nvcodec.errors import UsageError
 
-KERNELS = (1, 3, 5, 5, 5)
+KERNELS = (1, 3, 3, 3, 3)
+PUBLISHED_KERNELS = (1, 3, 5, 5, 5)
 HEAD_KERNEL = 3
 SHRINK = 1.2
 GRID_CELLS = 8  # 2x4
@@ -233,7 +235,7 @@ def _preset(size: int, width: int, height: int, skip: SkipShape | None) -> Netwo
     if (width, height, size) not in PRESETS:
         return None
     embedding, stem, channels, strides = PRESETS[width, height, size]
-    return NetworkShape(width, height, embedding, stem, channels, strides, KERNELS, skip)
+    return NetworkShape(width, height, embedding, stem, channels, strides, PUBLISHED_KERNELS, skip)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,6 +62,11 @@ class Clip:
         """Pixels."""
         return self.frames.shape[2]
 
+    @property
+    def seconds(self) -> float:
+        """How long it lasts: all durations."""
+        return float(sum(duration for _, duration in self.ticks) * self.time_base)
+
 
 def steady(frames: int, fps: Fraction) -> tuple[list[tuple[int, int]], Fraction]:
     """Ticks and time base of ``frames`` frames at a constant rate."""

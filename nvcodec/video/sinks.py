@@ -172,6 +172,16 @@ class Y4mSink(_Base):
         self.file.write(np.ascontiguousarray(planes).data)
 
 
+def png(picture: Picture) -> bytes:
+    """A picture as a PNG file."""
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    frame.pts = None
+    encoder = av.CodecContext.create("png", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"
+    encoder.time_base = Fraction(1)
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
 class PngSink(_Base):
     """A folder of PNG files ``00000.png ...``: exact. The folder appears when all frames are written."""
 
@@ -189,14 +199,8 @@ class PngSink(_Base):
         self.stack.push(self._finish)
 
     def put(self, picture: Picture, pts: int, duration: int) -> None:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        frame.pts = None
-        encoder = av.CodecContext.create("png", "w")
-        encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, "rgb24"
-        encoder.time_base = Fraction(1)
-        data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
         try:
-            (self.folder / f"{self.next:05d}.png").write_bytes(data)
+            (self.folder / f"{self.next:05d}.png").write_bytes(png(picture))
         except OSError as error:
             raise InputError(f"cannot write {self.target}: {error.strerror}") from None
         self.next += 1

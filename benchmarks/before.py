@@ -1,0 +1,118 @@
+"""Bytes at equal quality and equal encoding time: this nvcodec against an older one.
+
+    python benchmarks/before.py CLIPS_FOLDER OLDER_CHECKOUT benchmarks/before.json [--jobs 2] [--only CLIP] [--older]
+
+The older one encodes four sizes of each clip with its defaults; this one then gets as much processor time for each of
+its own sizes. Every encode is a process with one thread, --jobs at a time; its time is the processor's, all of it,
+reading and verifying included. Results are added to the JSON as they come; what is there is not measured again.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+from machine import provenance
+
+HERE = Path(__file__).resolve().parent.parent
+#: Source and selection of each clip, the sizes of the older nvcodec, and those of this one.
+CLIPS: dict[str, tuple[str, list[str], list[int], list[int]]] = {
+    "bunny 320x160": (
+        "bigbuckbunny.mp4",
+        ["--crop", "1280x640", "--scale", "320x160", "--frames", "66"],
+        [75_000, 150_000, 300_000, 600_000],
+        [100_000, 180_000, 320_000, 560_000],
+    ),
+    "blackswan 432x240": (
+        "davis480/blackswan",
+        ["--scale", "432x240"],
+        [75_000, 150_000, 300_000, 600_000],
+        [100_000, 180_000, 320_000, 560_000],
+    ),
+    "basketballpass 416x240": (
+        "basketballpass",
+        [],
+        [75_000, 150_000, 300_000, 600_000],
+        [100_000, 180_000, 320_000, 560_000],
+    ),
+    "highway 480x270": (
+        "highway.mp4",
+        ["--scale", "480x270"],
+        [75_000, 120_000, 190_000, 300_000],
+        [80_000, 120_000, 190_000, 300_000],
+    ),
+}
+
+
+def encode(checkout: Path, source: Path, options: list[str]) -> dict[str, Any]:
+    """One encode by the nvcodec in ``checkout``: its own summary, and the processor's seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "nvcodec", "encode", str(source), "-o", f"{folder}/out.sdmn", *options]
+        log = Path(folder, "summary.json")
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [*command, "-j", "1", "--device", "cpu", "--progress", "none", "--json", "-q"],
+                stdout=out,
+                env={**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"},
+                cwd=folder,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise click.ClickException(f"{' '.join(command)} failed")
+        summary: dict[str, Any] = json.loads(log.read_text())
+    del summary["file"]
+    return {**summary, "processor_seconds": usage.ru_utime + usage.ru_stime}
+
+
+@click.command()
+@click.argument("folder", type=Path)
+@click.argument("older", type=Path)
+@click.argument("output", type=Path)
+@click.option("--jobs", default=2, show_default=True)
+@click.option("--only", multiple=True)
+@click.option("--older", "older_only", is_flag=True, help="Measure the older nvcodec only.")
+def main(folder: Path, older: Path, output: Path, jobs: int, only: tuple[str, ...], older_only: bool) -> None:
+    """Measure what OUTPUT does not hold yet."""
+    results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=older, capture_output=True, text=True, check=True)
+    lock = threading.Lock()
+
+    def point(name: str, which: str, size: int, checkout: Path, options: list[str]) -> None:
+        if str(size) in results.get(name, {}).get(which, {}):
+            return
+        source, selection, _, _ = CLIPS[name]
+        row = encode(checkout, (folder / source).resolve(), ["--size", str(size), *selection, *options])
+        made = provenance()
+        if which == "older":
+            made["commit"] = commit.stdout.strip()
+        with lock:
+            results.setdefault(name, {}).setdefault(which, {})[str(size)] = {**row, "provenance": made}
+            output.write_text(json.dumps(results, indent=1) + "\n")
+        click.echo(f"{name} {which} {size}: {row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB", err=True)
+
+    def pair(name: str, theirs: int, ours: int) -> None:
+        point(name, "older", theirs, older.resolve(), [])
+        if not older_only:
+            seconds = results[name]["older"][str(theirs)]["processor_seconds"]
+            point(name, "this", ours, HERE, ["--time-limit", f"{seconds:.1f}s"])
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        tasks = [
+            pool.submit(pair, name, theirs, ours)
+            for name in only or CLIPS
+            for theirs, ours in zip(*CLIPS[name][2:], strict=True)
+        ]
+        for task in tasks:
+            task.result()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Ending at a size or at a quality: beside how long the fit is, how finely weights are rounded decides both."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from nvcodec.entropy.coder import encode_chunk
+from nvcodec.entropy.contexts import block_rows
+from nvcodec.fit.loop import Fit, FitOptions, snapshot
+from nvcodec.fit.losses import Loss
+from nvcodec.fit.run import SAFETY, Asked, Keep, Watch, run
+from nvcodec.model.decoder import Decoder
+from nvcodec.model.shape import NetworkShape
+from nvcodec.video.frames import Frames
+
+AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
+REACH, HALVINGS = 4.0, 8  # the last adjustment: eighths of an octave, to either side, and how it is looked for
+PARAMETER_BITS = {False: 6.3, True: 4.5}  # of a file, for each of its parameters, without and with rate in the loss
+PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
+PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
+CLOSE = 0.06  # dB above a target, at most
+ATTEMPTS, PROLONGED = 8, 0.08  # to come so close, each for this part of the fit so far
+LEAP = 0.25  # octaves of bits that an attempt saves at most
+WIDEST = 3.0  # octaves that the size may differ from the probe's
+
+
+def parameters_for(file_bytes: int, rate: float) -> int:
+    """How many parameters a file of this size should hold; ``rate`` as in :class:`~nvcodec.fit.loop.FitOptions`."""
+    return round(8 * file_bytes / PARAMETER_BITS[rate > 0])
+
+
+def parameters_to_reach(
+    target: float,
+    frames: Frames,
+    options: FitOptions,
+    device: torch.device,
+    loss: Loss,
+    solve: Callable[[int], NetworkShape],
+    stop: Asked = lambda: False,
+) -> int:
+    """How many parameters reach an RGB PSNR of ``target``, dB, in about ``options.steps``: a short fit tells.
+
+    ``solve`` gives the network of a number of parameters.
+    """
+    pixels = len(frames) * frames.shape[2] * frames.shape[3]
+    parameters = 2 * pixels**0.75
+    steps = max(1, round(PROBE * (options.steps or 1)))
+    probe = Fit(frames, solve(round(parameters)), dataclasses.replace(options, steps=steps), device, loss)
+    run(probe, stop=stop)
+    octaves = (target - probe.result().psnr(frames) - PROBE_GAIN) / SIZE_GAIN
+    return round(parameters * 2.0 ** min(WIDEST, max(-WIDEST, octaves)))
+
+
+def weight_bytes(decoder: Decoder) -> int:
+    """What the weights take in a file, read from their chunks."""
+    total = 0
+    for conv in decoder.convs():
+        rows = conv.integers().detach().cpu().numpy().astype(np.int16).reshape(conv.out_channels, -1)
+        total += len(encode_chunk(rows, block_rows(*rows.shape, conv.group)))
+    return total
+
+
+def run_to_size(
+    fit: Fit,
+    weights: int,
+    report: Watch | None = None,
+    keep: Keep | None = None,
+    stop: Asked = lambda: False,
+) -> None:
+    """Take a fit whose quantisation has begun to its end, with weights of at most so many bytes, and hardly fewer.
+
+    Steps of rounding move together so that the estimate of the rate stays what it has to be; the estimate is corrected
+    halfway by the bytes that the weights really take.
+    """
+    most = fit.rounding.bits().item()  # finer steps than the first ones would need weights of more than 8 bits
+    for end in (1 - fit.options.quantised / 2, 1.0):
+        if not stop():
+            per_byte = fit.rounding.bits().item() / weight_bytes(fit.decoder)
+            fit.allow(min(most, per_byte * AIM * weights))
+            run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
+    coarse, fine, at = -REACH, REACH, 0.0
+    for _ in range(HALVINGS):
+        middle = (coarse + fine) / 2
+        fit.rounding.shift(middle - at)
+        at = middle
+        coarse, fine = (middle, fine) if weight_bytes(fit.decoder) <= weights else (coarse, middle)
+    fit.rounding.shift(coarse - at)
+
+
+def trim(
+    fit: Fit, target: float, report: Watch | None = None, keep: Keep | None = None, stop: Asked = lambda: False
+) -> None:
+    """Where a fit that has ended is better than ``target``, RGB PSNR of all frames in dB, let weights cost less.
+
+    Rounding alone would lose what the fit has learned of its lattice, so each attempt goes on fitting for a while; the
+    last one that reaches the target stays.
+    """
+    over = fit.result().psnr(fit.frames) - target - SAFETY
+    if over < 0:
+        return
+    good = snapshot(fit)
+    enough, scant = fit.rounding.bits().item(), 0.0  # bits of weights that reach the target, and that do not
+    for _ in range(ATTEMPTS):
+        if over <= CLOSE or stop():
+            break
+        fit.allow(math.sqrt(enough * scant) if scant else enough / 2 ** min(LEAP, over / SIZE_GAIN))
+        fit.prolong(PROLONGED)
+        run(fit, report, keep, stop)
+        now = fit.result().psnr(fit.frames) - target - SAFETY
+        if now >= 0:
+            over, enough, good = now, fit.rounding.bits().item(), snapshot(fit)
+        else:
+            scant = fit.rounding.bits().item()
+            fit.restore(*good)
+    fit.restore(*good)
