@@ -71,10 +71,10 @@ class Rounding(nn.Module):
 
     @torch.no_grad()
     def meet(self, bits: float) -> None:
-        """Move all steps together, at most by their least difference, towards weights that cost ``bits``."""
+        """Move all steps together, by an octave at most, towards weights that cost ``bits``."""
         weights = sum(conv.weight.numel() for conv in self._decoder[0].convs())
         self.shift(0)
-        self.shift(min(1.0, max(-1.0, 8 * (bits - self.bits().item()) / weights)))  # a bit a weight is an octave
+        self.shift(8 * min(1.0, max(-1.0, (bits - self.bits().item()) / weights)))  # a bit a weight is an octave
 
     def _units(self) -> list[float]:
         """What a weight's step is multiplied by in an accumulator, by convolution: the unit of the input."""

@@ -24,7 +24,7 @@ PARAMETER_BITS = {False: 6.3, True: 4.5}  # of a file, for each of its parameter
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
 CLOSE = 0.06  # dB above a target, at most
-ATTEMPTS, PROLONGED = 8, 0.08  # to come so close, each for this part of the fit so far
+ATTEMPTS, PROLONGED, LEAST = 8, 0.08, 100  # to come so close, each for this part of the fit so far or so many steps
 LEAP = 0.25  # octaves of bits that an attempt saves at most
 WIDEST = 3.0  # octaves that the size may differ from the probe's
 
@@ -109,7 +109,7 @@ def trim(
         if over <= CLOSE or stop():
             break
         fit.allow(math.sqrt(enough * scant) if scant else enough / 2 ** min(LEAP, over / SIZE_GAIN))
-        fit.prolong(PROLONGED)
+        fit.prolong(max(PROLONGED, LEAST / fit.step))
         run(fit, report, keep, stop)
         now = fit.result().psnr(fit.frames) - target - SAFETY
         if now >= 0:
