@@ -49,7 +49,7 @@ from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file, check_writable
 from nvcodec.writer import write_stream
 
-DEFAULT_LAMBDA = 1.0
+DEFAULT_LAMBDA = 1.5
 PLACEHOLDER = "{}"
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
@@ -294,8 +294,8 @@ def encode(
                 if branch:
                     fit.restore(*branch)
                 if file_bytes is not None and not asked():
-                    rest = len(files.draft(fit)) - weight_bytes(fit.decoder)
-                    run_to_size(fit, file_bytes - rest, report, None if branch else keep, asked)
+                    room = functools.partial(files.room, fit, file_bytes)
+                    run_to_size(fit, room, report, None if branch else keep, asked)
                 interrupted = asked()
                 if interrupted and on_interrupt == "checkpoint":
                     if kept is None or not fit.step:
@@ -356,9 +356,10 @@ class _Files:
         """What a file is to hold, picture checksums apart."""
         return _stream(self.clip, export(fitted.decoder, fitted.latents, fitted.noise), self.seed)
 
-    def draft(self, fit: Fit) -> bytes:
-        """A file as large as one of the fit as it is now; its checksums are wrong."""
-        return write_stream(self.stream(fit.result()))
+    def room(self, fit: Fit, file_bytes: int) -> int:
+        """Bytes there are for weights in a file of ``file_bytes``, by a file of the fit as it is now."""
+        draft = write_stream(self.stream(fit.result()))
+        return file_bytes - (len(draft) - weight_bytes(fit.decoder))
 
     def make(self, fit: Fit) -> Encoded:
         """The file, decoded once more and compared."""

@@ -74,13 +74,13 @@ def test_several_sizes_of_one_fit(clip: torch.Tensor, tmp_path: Path) -> None:
 
 
 def test_a_quality_is_met(clip: torch.Tensor) -> None:
-    encoded = nvcodec.encode(clip, size=24_000, target_psnr=21.0, device="cpu")
-    assert 21.0 <= encoded.psnr <= 21.1
+    encoded = nvcodec.encode(clip, size=24_000, target_psnr=25.0, device="cpu")
+    assert 25.0 <= encoded.psnr <= 25.1
 
 
 def test_a_quality_chooses_the_size(clip: torch.Tensor) -> None:
-    encoded = nvcodec.encode(clip, target_psnr=21.0, steps=600, device="cpu")
-    assert encoded.psnr >= 21.0
+    encoded = nvcodec.encode(clip, target_psnr=24.0, steps=600, device="cpu")
+    assert 24.0 <= encoded.psnr <= 24.1
     assert "choosing a size" in encoded.seconds
 
 
@@ -97,7 +97,7 @@ def test_steps_move_until_weights_cost_what_they_may(clip: torch.Tensor) -> None
     allowed = 0.8 * fit.rounding.bits().item()
     fit.allow(allowed)
     run(fit, stop=lambda: fit.step == 49)
-    assert fit.rounding.bits().item() == pytest.approx(allowed, rel=0.01)
+    assert fit.rounding.bits().item() == pytest.approx(allowed, rel=0.03)
 
 
 @pytest.mark.parametrize("end", [45, 58])

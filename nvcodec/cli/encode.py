@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     "--lambda",
     "rd_lambda",
     type=float,
-    default=1.0,
+    default=1.5,
     show_default=True,
     help="dB of quality that twice the bytes are worth; 0: bytes do not count.",
 )

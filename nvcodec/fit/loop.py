@@ -157,7 +157,7 @@ class Fit:
         self.fixed: list[torch.Tensor] | None = None
         self.quantised = False
         self.tail: tuple[float, float] | None = None  # from and to which spent() the fit winds down
-        self.allowed: float | None = None  # bits of the weights
+        self.allowed: list[float] = []  # bits of the weights; the last one counts
 
     @functools.cached_property
     def clip(self) -> int:
@@ -201,7 +201,7 @@ class Fit:
 
     def allow(self, bits: float) -> None:
         """From now on, while quantisation is in the loop, weights cost ``bits`` by :meth:`Rounding.bits`."""
-        self.allowed = bits
+        self.allowed.append(bits)
 
     def prolong(self, part: float) -> None:
         """Go on after the end, for ``part`` of what is spent, with rates that fall once more from near their end."""
@@ -242,8 +242,8 @@ class Fit:
         for optimiser, rate in self.optimisers:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()
-        if self.quantised and self.allowed is not None:
-            self.rounding.meet(self.allowed)
+        if self.quantised and self.allowed:
+            self.rounding.meet(self.allowed[-1])
         self.step += 1
         self.seconds += time.monotonic() - ready
         if self.step == FIRST:
@@ -332,7 +332,7 @@ class Fit:
             "lost": self.lost,
             "queue": self.queue,
             "tail": self.tail,
-            "allowed": self.allowed,
+            "allowed": list(self.allowed),
             "latent_steps": self.decoder.latent_steps,
         }
         return tensors, plain
@@ -346,7 +346,7 @@ class Fit:
         self.step, self.seconds, self.first, self.lost = (plain[n] for n in ("step", "seconds", "first", "lost"))
         self.queue = list(plain["queue"])
         self.tail = tuple(plain["tail"]) if plain["tail"] else None
-        self.allowed = plain["allowed"]
+        self.allowed = list(plain["allowed"])
         self.decoder.release()
         self.decoder.latent_steps = plain["latent_steps"]
         self.quantised = self.decoder.latent_steps is not None

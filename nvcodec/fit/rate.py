@@ -28,6 +28,8 @@ class Rounding(nn.Module):
         self._decoder = (decoder,)  # no submodule: its parameters are its own
         self.groups = [math.ceil(conv.out_channels / conv.group) for conv in decoder.convs()]
         self.levels = nn.Parameter(torch.zeros(sum(self.groups)))
+        self.finest: torch.Tensor
+        self.register_buffer("finest", torch.zeros(sum(self.groups)))
 
     @torch.no_grad()
     def begin(self) -> None:
@@ -37,6 +39,7 @@ class Rounding(nn.Module):
             assert conv.step is not None
             levels.append(nearest_index(conv.step.flatten()[:: conv.group].double().cpu().numpy() * unit))
         self.levels.copy_(torch.from_numpy(np.concatenate(levels)))
+        self.finest.copy_(self.levels)
 
     def apply_steps(self) -> None:
         """Give the decoder's convolutions their steps, with a gradient to the levels."""
@@ -65,8 +68,9 @@ class Rounding(nn.Module):
 
     @torch.no_grad()
     def shift(self, by: float) -> None:
-        """Make all steps finer by ``by`` eighths of an octave, or coarser where it is negative."""
-        self.levels.add_(by)
+        """Make all steps finer by ``by`` eighths of an octave, or coarser where it is negative. None becomes finer than
+        it was first: weights would no longer fit 8 bits."""
+        self.levels.copy_(torch.minimum(self.levels + by, self.finest) if by > 0 else self.levels + by)
         self.apply_steps()
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 
 from nvcodec.entropy.coder import encode_chunk
 from nvcodec.entropy.contexts import block_rows
+from nvcodec.errors import UsageError
 from nvcodec.fit.loop import Fit, FitOptions, snapshot
 from nvcodec.fit.losses import Loss
 from nvcodec.fit.run import SAFETY, Asked, Keep, Watch, run
@@ -25,7 +26,7 @@ PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
 CLOSE = 0.06  # dB above a target, at most
 ATTEMPTS, PROLONGED, LEAST = 8, 0.08, 100  # to come so close, each for this part of the fit so far or so many steps
-LEAP = 0.25  # octaves of bits that an attempt saves at most
+LEAP, BITS_GAIN = 1.0, 4.0  # octaves of bits that an attempt saves at most; dB that twice the bits bring, about
 WIDEST = 3.0  # octaves that the size may differ from the probe's
 
 
@@ -53,7 +54,14 @@ def parameters_to_reach(
     probe = Fit(frames, solve(round(parameters)), dataclasses.replace(options, steps=steps), device, loss)
     run(probe, stop=stop)
     octaves = (target - probe.result().psnr(frames) - PROBE_GAIN) / SIZE_GAIN
-    return round(parameters * 2.0 ** min(WIDEST, max(-WIDEST, octaves)))
+    wanted = round(parameters * 2.0 ** min(WIDEST, max(-WIDEST, octaves)))
+    while True:
+        try:
+            solve(wanted)
+        except UsageError:  # no network is as small
+            wanted *= 2
+        else:
+            return wanted
 
 
 def weight_bytes(decoder: Decoder) -> int:
@@ -67,28 +75,27 @@ def weight_bytes(decoder: Decoder) -> int:
 
 def run_to_size(
     fit: Fit,
-    weights: int,
+    weights: Callable[[], int],
     report: Watch | None = None,
     keep: Keep | None = None,
     stop: Asked = lambda: False,
 ) -> None:
     """Take a fit whose quantisation has begun to its end, with weights of at most so many bytes, and hardly fewer.
 
-    Steps of rounding move together so that the estimate of the rate stays what it has to be; the estimate is corrected
-    halfway by the bytes that the weights really take.
+    Steps of rounding move together so that the estimate of the rate stays what it has to be. How many bytes there are
+    for weights, and how many the estimate really is, is asked at the beginning, halfway and at the end.
     """
-    most = fit.rounding.bits().item()  # finer steps than the first ones would need weights of more than 8 bits
-    for end in (1 - fit.options.quantised / 2, 1.0):
-        if not stop():
-            per_byte = fit.rounding.bits().item() / weight_bytes(fit.decoder)
-            fit.allow(min(most, per_byte * AIM * weights))
-            run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
+    for part, end in enumerate((1 - fit.options.quantised / 2, 1.0)):
+        if len(fit.allowed) == part and not stop():  # a fit that was resumed in this part knows already
+            fit.allow(fit.rounding.bits().item() / weight_bytes(fit.decoder) * AIM * weights())
+        run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
+    most = weights()
     coarse, fine, at = -REACH, REACH, 0.0
     for _ in range(HALVINGS):
         middle = (coarse + fine) / 2
         fit.rounding.shift(middle - at)
         at = middle
-        coarse, fine = (middle, fine) if weight_bytes(fit.decoder) <= weights else (coarse, middle)
+        coarse, fine = (middle, fine) if weight_bytes(fit.decoder) <= most else (coarse, middle)
     fit.rounding.shift(coarse - at)
 
 
@@ -108,7 +115,7 @@ def trim(
     for _ in range(ATTEMPTS):
         if over <= CLOSE or stop():
             break
-        fit.allow(math.sqrt(enough * scant) if scant else enough / 2 ** min(LEAP, over / SIZE_GAIN))
+        fit.allow(math.sqrt(enough * scant) if scant else enough / 2 ** min(LEAP, over / BITS_GAIN))
         fit.prolong(max(PROLONGED, LEAST / fit.step))
         run(fit, report, keep, stop)
         now = fit.result().psnr(fit.frames) - target - SAFETY
