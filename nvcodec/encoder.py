@@ -51,6 +51,7 @@ from nvcodec.writer import write_stream
 
 DEFAULT_LAMBDA = 1.5
 PLACEHOLDER = "{}"
+INDEX_FRAMES = 2000  # a shorter video has so few units that an index would not help
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
 #: Presets, as multiples of the default's steps.
@@ -356,9 +357,13 @@ class _Files:
         """What a file is to hold, picture checksums apart."""
         return _stream(self.clip, export(fitted.decoder, fitted.latents, fitted.noise), self.seed)
 
+    def write(self, stream: Stream) -> bytes:
+        """The bytes of a file."""
+        return write_stream(stream, index=stream.frames >= INDEX_FRAMES)
+
     def room(self, fit: Fit, file_bytes: int) -> int:
         """Bytes there are for weights in a file of ``file_bytes``, by a file of the fit as it is now."""
-        draft = write_stream(self.stream(fit.result()))
+        draft = self.write(self.stream(fit.result()))
         return file_bytes - (len(draft) - weight_bytes(fit.decoder))
 
     def make(self, fit: Fit) -> Encoded:
@@ -369,7 +374,7 @@ class _Files:
             stream = self.stream(fitted)
             stream.segments[0].layers[0].checksums = _reconstruct(stream, self.device)
         with clock("writing"):
-            data = write_stream(stream)
+            data = self.write(stream)
         with clock("verifying"):
             quality = _verify(data, self.clip, self.device)
         frames = len(self.clip.frames)

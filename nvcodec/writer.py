@@ -23,15 +23,16 @@ from nvcodec.entropy.contexts import block_rows
 from nvcodec.exact.bounds import prove
 from nvcodec.stream import Layer, Segment, Stream
 
-RUN = 64  # frames that decode alone: a run's first frame costs about twice what the others do
+RUN = 128  # frames that decode alone: a run's first frame costs about twice what the others do
 
 
-def write_stream(stream: Stream, run: int = RUN) -> bytes:
+def write_stream(stream: Stream, run: int = RUN, index: bool = True) -> bytes:
     """The file that holds ``stream``.
 
     Args:
         stream: all but its ``entries`` and ``units``, which the reader fills.
         run: frames in a run of latents that decodes alone.
+        index: whether an INDEX closes the file; a reader of a few units does as well without.
 
     Raises:
         CorruptStreamError: a bound does not hold; nothing is written that a decoder would refuse.
@@ -60,7 +61,8 @@ def write_stream(stream: Stream, run: int = RUN) -> bytes:
             sums = layer.frames_per_checksum.to_bytes(4, "little") + layer.checksums.astype("<u4").tobytes()
             put(UnitType.CHECKSUMS, sums, number, level)
         put(UnitType.LAYER_END, LayerEnd(len(placed)).pack() + hashlib.sha256(out).digest(), 0, level)
-    put(UnitType.INDEX, _index_payload(placed))
+    if index:
+        put(UnitType.INDEX, _index_payload(placed))
     return bytes(out)
 
 

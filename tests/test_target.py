@@ -73,14 +73,16 @@ def test_several_sizes_of_one_fit(clip: torch.Tensor, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_quality_is_met(clip: torch.Tensor) -> None:
+def test_what_a_quality_does_not_need_is_saved(clip: torch.Tensor) -> None:
     encoded = nvcodec.encode(clip, size=24_000, target_psnr=25.0, device="cpu")
-    assert 25.0 <= encoded.psnr <= 25.1
+    whole = nvcodec.encode(clip, size=24_000, steps=120, device="cpu")
+    assert encoded.psnr >= 25.0
+    assert len(encoded.data) < 0.7 * len(whole.data)
 
 
 def test_a_quality_chooses_the_size(clip: torch.Tensor) -> None:
     encoded = nvcodec.encode(clip, target_psnr=24.0, steps=600, device="cpu")
-    assert 24.0 <= encoded.psnr <= 24.1
+    assert encoded.psnr >= 24.0
     assert "choosing a size" in encoded.seconds
 
 

@@ -20,12 +20,15 @@ from nvcodec.model.shape import NetworkShape
 from nvcodec.video.frames import Frames
 
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
-REACH, HALVINGS = 4.0, 8  # the last adjustment: eighths of an octave, to either side, and how it is looked for
+NEAR, ROUNDS = 0.985, 3  # enough of them, and how often that is looked at
+REACH, HALVINGS = 8.0, 9  # the last adjustment: eighths of an octave, to either side, and how it is looked for
 PARAMETER_BITS = {False: 6.3, True: 4.5}  # of a file, for each of its parameters, without and with rate in the loss
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
 CLOSE = 0.06  # dB above a target, at most
 ATTEMPTS, PROLONGED, LEAST = 8, 0.08, 100  # to come so close, each for this part of the fit so far or so many steps
+FEWEST = 2.0  # bits a weight, on average: with fewer a network is better made smaller
+STALE = 0.1  # octaves of bits: so near to what did not suffice, it would now
 LEAP, BITS_GAIN = 1.0, 4.0  # octaves of bits that an attempt saves at most; dB that twice the bits bring, about
 WIDEST = 3.0  # octaves that the size may differ from the probe's
 
@@ -89,14 +92,19 @@ def run_to_size(
         if len(fit.allowed) == part and not stop():  # a fit that was resumed in this part knows already
             fit.allow(fit.rounding.bits().item() / weight_bytes(fit.decoder) * AIM * weights())
         run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
-    most = weights()
-    coarse, fine, at = -REACH, REACH, 0.0
-    for _ in range(HALVINGS):
-        middle = (coarse + fine) / 2
-        fit.rounding.shift(middle - at)
-        at = middle
-        coarse, fine = (middle, fine) if weight_bytes(fit.decoder) <= most else (coarse, middle)
-    fit.rounding.shift(coarse - at)
+    if stop():
+        return  # what a checkpoint keeps is the fit as it was
+    for _ in range(ROUNDS):
+        room = weights()  # biases and steps change a little with the steps
+        if NEAR * room <= weight_bytes(fit.decoder) <= room:
+            return
+        coarse, fine, at = -REACH, REACH, 0.0
+        for _ in range(HALVINGS):
+            middle = (coarse + fine) / 2
+            fit.rounding.shift(middle - at)
+            at = middle
+            coarse, fine = (middle, fine) if weight_bytes(fit.decoder) <= AIM * room else (coarse, middle)
+        fit.rounding.shift(coarse - at)
 
 
 def trim(
@@ -111,17 +119,26 @@ def trim(
     if over < 0:
         return
     good = snapshot(fit)
-    enough, scant = fit.rounding.bits().item(), 0.0  # bits of weights that reach the target, and that do not
+    enough = math.log2(fit.rounding.bits().item())  # octaves of bits that reach the target by ``over``
+    scant: tuple[float, float] | None = None  # and that do not, by how much
+    least = math.log2(FEWEST * sum(conv.weight.numel() for conv in fit.decoder.convs()))
     for _ in range(ATTEMPTS):
-        if over <= CLOSE or stop():
+        if over <= CLOSE or enough <= least or stop():
             break
-        fit.allow(math.sqrt(enough * scant) if scant else enough / 2 ** min(LEAP, over / BITS_GAIN))
+        if scant:
+            bits = enough - (enough - scant[0]) * (over - CLOSE / 2) / (over - scant[1])
+        else:
+            bits = enough - min(LEAP, over / BITS_GAIN)
+        bits = max(bits, least)
+        fit.allow(2**bits)
         fit.prolong(max(PROLONGED, LEAST / fit.step))
         run(fit, report, keep, stop)
         now = fit.result().psnr(fit.frames) - target - SAFETY
         if now >= 0:
-            over, enough, good = now, fit.rounding.bits().item(), snapshot(fit)
+            over, enough, good = now, bits, snapshot(fit)
+            if scant and enough - scant[0] < STALE:
+                scant = None  # the fit has gone on since
         else:
-            scant = fit.rounding.bits().item()
+            scant = bits, now
             fit.restore(*good)
     fit.restore(*good)
