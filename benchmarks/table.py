@@ -10,6 +10,9 @@ from typing import Any
 
 from ablation import FLOAT, FRAMES, VARIANTS
 
+from nvcodec.bench.bd import bd_rate
+from nvcodec.bench.run import ANCHOR
+
 HERE = Path(__file__).parent
 REFERENCE = "none, plain"
 
@@ -83,6 +86,49 @@ def _shortest(limit: dict[str, Any] | None, ratio: float | None) -> str:
     return f"{limit['time_limit']} s: {limit['seconds']:.1f} s, {limit['psnr_rgb']:.2f} dB, {ratio:.1f} times faster"
 
 
+def rate() -> str:
+    """Markdown: bytes at equal quality, against the release before and other codecs."""
+    clips = json.loads((HERE / "before.json").read_text())
+    measured = {name: row for name, row in clips.items() if len(row.get("this", {})) == len(row["older"])}
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for name, row in measured.items():
+        held = json.loads((HERE / f"codecs_{name.split()[0]}.json").read_text())["points"]
+        curves[name] = {which: _points(row[which].values()) for which in ("this", "older")}
+        for codec in dict.fromkeys(point["codec"] for point in held):
+            curves[name][codec] = _points(point for point in held if point["codec"] == codec)
+    labels = {"this": "**nvcodec**", "older": "nvcodec before"}
+    lines = ["| bytes at equal PSNR | " + " | ".join(measured) + " |", "|---" * (len(measured) + 1) + "|"]
+    against = [_delta(of_clip["older"], of_clip["this"]) for of_clip in curves.values()]
+    lines.append("| nvcodec against nvcodec before | " + " | ".join(against) + " |")
+    for codec in next(iter(curves.values())):
+        if codec != ANCHOR:
+            cells = [_delta(of_clip[ANCHOR], of_clip[codec]) for of_clip in curves.values()]
+            lines.append(f"| {labels.get(codec, codec)} against {ANCHOR} | " + " | ".join(cells) + " |")
+    provenance = next(iter(measured[next(iter(measured))]["this"].values()))["provenance"]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "BD-rate (PCHIP) over the PSNR that both reach, given behind it. nvcodec, before and now, with the same "
+            "four sizes and at most the processor time that the one before takes with its defaults, one thread of an "
+            f"{provenance['machine']['processor']} (`benchmarks/before.py`); the others by `nvcodec bench`, in files "
+            "without a container's overhead (`benchmarks/codecs_*.json`). RGB PSNR, 4:2:0 for the others.",
+            "",
+        ]
+    )
+
+
+def _points(rows: Any) -> list[tuple[float, float]]:
+    return [(row["file_bytes"], row["psnr_rgb"]) for row in rows]
+
+
+def _delta(anchor: list[tuple[float, float]], test: list[tuple[float, float]]) -> str:
+    delta = bd_rate(anchor, test)
+    return (
+        "no quality in common" if delta is None else f"{delta.percent:+.0f} % ({delta.low:.1f} to {delta.high:.1f} dB)"
+    )
+
+
 def fit_trials() -> str:
     """Markdown: what was tried in the fit."""
     clips = json.loads((HERE / "fit_trials.json").read_text())["clips"]
@@ -111,6 +157,23 @@ def fit_trials() -> str:
         "what is not in the package.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def targets() -> str:
+    """Markdown: how near files come to their targets."""
+    rows = json.loads((HERE / "targets.json").read_text())
+    lines = ["| clip | target | file | error | time |", "|---" * 5 + "|"]
+    for number in sorted(rows, key=int):
+        row = rows[number]
+        if "target_psnr" in row:
+            target, error = f"{row['target_psnr']:g} dB", f"{row['error_db']:+.2f} dB"
+        else:
+            wanted = row.get("target_size")
+            target = f"{wanted} bytes" if wanted else f"{row['bitrate'] / 1000:g} kbit/s"
+            error = f"{row['error_percent']:+.2f} %"
+        made = f"{row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB"
+        lines.append(f"| {row['clip']} | {target} | {made} | {error} | {row['seconds']:.0f} s |")
+    return "\n".join([*lines, "", "Made by `benchmarks/targets.py`; nothing but the target was given.", ""])
 
 
 def warm_start() -> str:
@@ -192,6 +255,8 @@ def main() -> None:
     for path, mark, text in (
         (HERE.parent / "README.md", "results", table()),
         (HERE.parent / "README.md", "fit speed", fit_speed()),
+        (HERE.parent / "README.md", "rate", rate()),
+        (HERE.parent / "docs" / "rate.md", "targets", targets()),
         (HERE.parent / "docs" / "network.md", "ablation", ablation()),
         (HERE.parent / "docs" / "fit.md", "trials", fit_trials()),
         (HERE.parent / "docs" / "fit.md", "warm start", warm_start()),

@@ -207,8 +207,10 @@ class _Checker:
             self.running = (segment, frame + 1, crc)
             complete = (frame + 1) % group == 0 or frame + 1 == total
             if complete and crc != int(layer.checksums[frame // group]):
-                number = self.stream.segments[segment].head.first_frame + frame
+                last = self.stream.segments[segment].head.first_frame + frame
+                first = last - frame % group
+                which = f"frame {last} does" if first == last else f"frames {first} to {last} do"
                 raise VerificationError(
-                    f"frame {number} does not have the checksum the stream states: "
+                    f"{which} not have the checksum the stream states: "
                     "the stream is damaged or this machine computes wrongly"
                 )

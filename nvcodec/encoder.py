@@ -51,6 +51,7 @@ from nvcodec.writer import write_stream
 
 DEFAULT_LAMBDA = 1.5
 PLACEHOLDER = "{}"
+CHECKSUM_BYTES, CHECKSUM_SHARE = 4, 0.001
 INDEX_FRAMES = 2000  # a shorter video has so few units that an index would not help
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
@@ -143,8 +144,8 @@ def encode(
             is in the result (:attr:`Encoded.on_size`). Several sizes make several files of one fit, which share all
             but its last fifth.
         bitrate: the same in bits a second.
-        target_psnr: end as soon as the file reaches this RGB PSNR, dB, and round as coarsely as it allows; without
-            another limit within the longest preset. What was reached is in the result.
+        target_psnr: end as soon as the file reaches this RGB PSNR, dB; without another limit within the longest preset.
+            Without ``size``, bytes that it does not need are then saved. What was reached is in the result.
         crop, scale, start, frames: see :class:`~nvcodec.video.reader.Selection`; for paths only.
         fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
         preset: how long to fit, of :data:`PRESETS`; ``normal`` if nothing else says it.
@@ -283,7 +284,7 @@ def encode(
             keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every)
             if target_psnr is not None:
                 run_to_quality(fit, target_psnr, report, keep, asked)
-                if not asked():
+                if size is None and not asked():
                     trim(fit, target_psnr, report, keep, asked)
             else:
                 run(fit, report, keep, lambda: asked() or (bool(allowed) and fit.quantised))
@@ -372,7 +373,9 @@ class _Files:
         with clock("quantising"):
             fitted = copy.deepcopy(fit.result())  # the fit may go on
             stream = self.stream(fitted)
-            stream.segments[0].layers[0].checksums = _reconstruct(stream, self.device)
+            layer = stream.segments[0].layers[0]
+            layer.frames_per_checksum = _checksum_group(stream.frames, len(self.write(stream)))
+            layer.checksums = _reconstruct(stream, self.device)
         with clock("writing"):
             data = self.write(stream)
         with clock("verifying"):
@@ -445,12 +448,22 @@ def _stream(clip: Clip, layer: Layer, seed: int) -> Stream:
     return Stream(video, [Segment(head, durations, [layer])], {"encoder": f"nvcodec {__version__}"})
 
 
+def _checksum_group(frames: int, file_bytes: int) -> int:
+    """How many frames share a checksum: one, or as few as make the checksums a small share of the file."""
+    group = 1
+    while group < frames and CHECKSUM_BYTES * -(-frames // group) > CHECKSUM_SHARE * file_bytes:
+        group *= 2
+    return min(group, frames)
+
+
 def _reconstruct(stream: Stream, device: torch.device) -> np.ndarray:
-    """What the encoder means: the checksum of every frame of the integer network it holds."""
+    """What the encoder means: the checksums of the integer network that the stream holds."""
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device)
-    return np.array(
-        [zlib.crc32(picture_bytes(network.decode([frame])[0])) for frame in range(stream.frames)], np.uint32
-    )
+    group = stream.segments[0].layers[0].frames_per_checksum
+    sums = np.zeros(-(-stream.frames // group), np.uint32)
+    for frame in range(stream.frames):
+        sums[frame // group] = zlib.crc32(picture_bytes(network.decode([frame])[0]), int(sums[frame // group]))
+    return sums
 
 
 def _verify(data: bytes, clip: Clip, device: torch.device) -> float:

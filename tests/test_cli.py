@@ -170,13 +170,13 @@ def test_wrong_picture_checksum(tiny: nvcodec.Encoded, tmp_path: Path, capfd: py
     from nvcodec.writer import write_stream
 
     stream = read_stream(tiny.data)
-    stream.segments[0].layers[0].checksums[3] ^= 1
+    stream.segments[0].layers[0].checksums[0] ^= 1
     path = tmp_path / "wrong.sdmn"
     path.write_bytes(write_stream(stream))
     assert run(["decode", str(path), "--md5"]) == 6
     out, err = capfd.readouterr()
     assert out == ""
-    assert "frame 3 does not have the checksum" in err
+    assert "frames 0 to 3 do not have the checksum" in err
     assert run(["decode", str(path), "--md5", "--no-verify"]) == 0
     assert run(["decode", str(path), "-o", str(tmp_path / "x.mkv")]) == 6
     assert not (tmp_path / "x.mkv").exists()

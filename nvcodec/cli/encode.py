@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 )
 @click.option("--bitrate", type=BitrateType(), help="The same in bits a second, such as 250k.")
 @click.option(
-    "--target-psnr", type=float, help="Stop when this is reached, dB, and round as coarsely as it allows; else code 6."
+    "--target-psnr",
+    type=float,
+    help="Stop when this is reached, dB; exit code 6 when it is not. Without --size, save what it does not need.",
 )
 @selection_options
 @click.option("--fps", type=RateType(), help="Frame rate of images, or in place of the video's time stamps.")
