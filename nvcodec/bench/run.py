@@ -69,7 +69,7 @@ class Bench:
             "width": clip.width,
             "height": clip.height,
             "fps": float(self.fps),
-            "options": options,
+            "options": {name: value for name, value in options.items() if name != "threads"},
         }
         folder.mkdir(parents=True, exist_ok=True)
         held = folder / RESULTS
