@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,15 @@ import torch
 from conftest import moving_squares
 
 import nvcodec
+from nvcodec import encoder
 from nvcodec.cli.main import run as command
-from nvcodec.errors import UsageError
+from nvcodec.errors import Interrupted, UsageError
 from nvcodec.fit.loop import Fit, FitOptions
 from nvcodec.fit.run import run
 from nvcodec.fit.target import weight_bytes
 from nvcodec.model.shape import solve
 from nvcodec.reader import read_stream
+from nvcodec.video.sinks import open_sink
 
 CPU = torch.device("cpu")
 
@@ -108,9 +112,6 @@ def test_interrupted_on_the_way_to_a_size(
     clip: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: int
 ) -> None:
     """Before quantisation and after it: what comes out is what an undisturbed run gives."""
-    import nvcodec.encoder as encoder
-    from nvcodec.errors import Interrupted
-
     options = {"target_size": 12_000, "steps": 60, "device": "cpu"}
     whole = nvcodec.encode(clip, **options)  # type: ignore[arg-type]
     out = tmp_path / "out.sdmn"
@@ -122,8 +123,6 @@ def test_interrupted_on_the_way_to_a_size(
             seen.append(self)
 
     with monkeypatch.context() as patch:
-        import contextlib
-
         patch.setattr(encoder, "Fit", Watched)
         patch.setattr(
             encoder, "interruption", lambda: contextlib.nullcontext(lambda: bool(seen) and seen[-1].step >= end)
@@ -135,10 +134,6 @@ def test_interrupted_on_the_way_to_a_size(
 
 
 def test_targets_on_the_command_line(clip: torch.Tensor, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from fractions import Fraction
-
-    from nvcodec.video.sinks import open_sink
-
     source = str(tmp_path / "source.mkv")
     with open_sink(source, width=64, height=48, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
         for place, picture in enumerate(clip.permute(0, 2, 3, 1).contiguous().numpy()):

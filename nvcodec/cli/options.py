@@ -73,8 +73,7 @@ class FileSizesType(click.ParamType):  # type: ignore[type-arg]
     name = "SIZE[,SIZE...]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        matches = [re.fullmatch(r"(\d{1,12}(?:\.\d+)?)([kM]?)B?", part.strip()) for part in value.split(",")]
-        sizes = [round(float(m[1]) * {"": 1, "k": 1000, "M": 1_000_000}[m[2]]) if m else 0 for m in matches]
+        sizes = [round(_decimal(part.strip().removesuffix("B"))) for part in value.split(",")]
         if not all(sizes):
             self.fail(f"{value!r} is not a size such as 150kB or 1.5MB, nor a list of them", param, ctx)
         return sizes
@@ -86,11 +85,16 @@ class BitrateType(click.ParamType):  # type: ignore[type-arg]
     name = "BITRATE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"(\d{1,12}(?:\.\d+)?)([kM]?)", value)
-        rate = float(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0.0
+        rate = _decimal(value)
         if not rate:
             self.fail(f"{value!r} is not a bit rate such as 250k or 1.5M", param, ctx)
         return rate
+
+
+def _decimal(text: str) -> float:
+    """``250``, ``250k`` or ``1.5M``; 0 where it is none of these."""
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d+)?)([kM]?)", text)
+    return float(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0.0
 
 
 def selection_options(function: F) -> F:
