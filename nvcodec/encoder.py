@@ -51,7 +51,7 @@ from nvcodec.writer import write_stream
 
 DEFAULT_LAMBDA = 1.5
 PLACEHOLDER = "{}"
-CHECKSUM_BYTES, CHECKSUM_SHARE = 4, 0.001
+PARAMETERS_PER_CHECKSUM = 8000  # at least: about a thousandth of a file are checksums
 INDEX_FRAMES = 2000  # a shorter video has so few units that an index would not help
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
@@ -285,7 +285,7 @@ def encode(
             if target_psnr is not None:
                 run_to_quality(fit, target_psnr, report, keep, asked)
                 if size is None and not asked():
-                    trim(fit, target_psnr, report, keep, asked)
+                    trim(fit, target_psnr, report, asked)
             else:
                 run(fit, report, keep, lambda: asked() or (bool(allowed) and fit.quantised))
         branch = snapshot(fit) if len(allowed) > 1 else None  # what all files share
@@ -355,8 +355,12 @@ class _Files:
         self.clip, self.shape, self.seed, self.device, self.clock = clip, shape, seed, device, clock
 
     def stream(self, fitted: Fitted) -> Stream:
-        """What a file is to hold, picture checksums apart."""
-        return _stream(self.clip, export(fitted.decoder, fitted.latents, fitted.noise), self.seed)
+        """What a file is to hold; its checksums are still zero."""
+        stream = _stream(self.clip, export(fitted.decoder, fitted.latents, fitted.noise), self.seed)
+        layer = stream.segments[0].layers[0]
+        layer.frames_per_checksum = _checksum_group(stream.frames, stream.parameters)
+        layer.checksums = np.zeros(-(-stream.frames // layer.frames_per_checksum), np.uint32)
+        return stream
 
     def write(self, stream: Stream) -> bytes:
         """The bytes of a file."""
@@ -373,9 +377,7 @@ class _Files:
         with clock("quantising"):
             fitted = copy.deepcopy(fit.result())  # the fit may go on
             stream = self.stream(fitted)
-            layer = stream.segments[0].layers[0]
-            layer.frames_per_checksum = _checksum_group(stream.frames, len(self.write(stream)))
-            layer.checksums = _reconstruct(stream, self.device)
+            stream.segments[0].layers[0].checksums = _reconstruct(stream, self.device)
         with clock("writing"):
             data = self.write(stream)
         with clock("verifying"):
@@ -448,10 +450,10 @@ def _stream(clip: Clip, layer: Layer, seed: int) -> Stream:
     return Stream(video, [Segment(head, durations, [layer])], {"encoder": f"nvcodec {__version__}"})
 
 
-def _checksum_group(frames: int, file_bytes: int) -> int:
+def _checksum_group(frames: int, parameters: int) -> int:
     """How many frames share a checksum: one, or as few as make the checksums a small share of the file."""
     group = 1
-    while group < frames and CHECKSUM_BYTES * -(-frames // group) > CHECKSUM_SHARE * file_bytes:
+    while group < frames and PARAMETERS_PER_CHECKSUM * -(-frames // group) > parameters:
         group *= 2
     return min(group, frames)
 

@@ -176,7 +176,7 @@ def test_wrong_picture_checksum(tiny: nvcodec.Encoded, tmp_path: Path, capfd: py
     assert run(["decode", str(path), "--md5"]) == 6
     out, err = capfd.readouterr()
     assert out == ""
-    assert "frames 0 to 3 do not have the checksum" in err
+    assert "frames 0 to 4 do not have the checksum" in err
     assert run(["decode", str(path), "--md5", "--no-verify"]) == 0
     assert run(["decode", str(path), "-o", str(tmp_path / "x.mkv")]) == 6
     assert not (tmp_path / "x.mkv").exists()

@@ -99,7 +99,7 @@ def _listing(data: bytes) -> Iterator[str]:
             piece = data[offset + start : offset + min(size, start + 16)]
             yield f"{offset + start:4}  {piece.hex(' '):<47}  {text if start == 0 else ''}".rstrip()
 
-    yield from row(0, HEADER_BYTES, "file header: magic, 1.0, no features, CRC-32")
+    yield from row(0, HEADER_BYTES, "file header: magic, version, features, CRC-32")
     for unit in split_units(memoryview(data)):
         yield from row(unit.offset, UNIT_HEADER_BYTES, f"{unit.name}, {len(unit.payload)} bytes")
         start = unit.offset + UNIT_HEADER_BYTES

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from nvcodec.bitstream.ops import MAX_WEIGHTS
 from nvcodec.entropy.coder import encode_chunk
 from nvcodec.entropy.contexts import block_rows
 from nvcodec.errors import UsageError
@@ -52,17 +53,28 @@ def parameters_to_reach(
     ``solve`` gives the network of a number of parameters.
     """
     pixels = len(frames) * frames.shape[2] * frames.shape[3]
-    parameters = 2 * pixels**0.75
+    parameters = _possible(2 * pixels**0.75, solve)
     steps = max(1, round(PROBE * (options.steps or 1)))
-    probe = Fit(frames, solve(round(parameters)), dataclasses.replace(options, steps=steps), device, loss)
+    probe = Fit(frames, solve(parameters), dataclasses.replace(options, steps=steps), device, loss)
     run(probe, stop=stop)
     octaves = (target - probe.result().psnr(frames) - PROBE_GAIN) / SIZE_GAIN
-    wanted = round(parameters * 2.0 ** min(WIDEST, max(-WIDEST, octaves)))
+    return _possible(parameters * 2.0 ** min(WIDEST, max(-WIDEST, octaves)), solve)
+
+
+def _possible(parameters: float, solve: Callable[[int], NetworkShape]) -> int:
+    """About so many, or as many more as the smallest network for the clip takes.
+
+    Raises:
+        UsageError: no stream holds as many.
+    """
+    wanted = min(MAX_WEIGHTS, round(parameters))
     while True:
         try:
             solve(wanted)
-        except UsageError:  # no network is as small
-            wanted *= 2
+        except UsageError:
+            if wanted == MAX_WEIGHTS:
+                raise
+            wanted = min(MAX_WEIGHTS, 2 * wanted)
         else:
             return wanted
 
@@ -107,18 +119,16 @@ def run_to_size(
         fit.rounding.shift(coarse - at)
 
 
-def trim(
-    fit: Fit, target: float, report: Watch | None = None, keep: Keep | None = None, stop: Asked = lambda: False
-) -> None:
+def trim(fit: Fit, target: float, report: Watch | None = None, stop: Asked = lambda: False) -> None:
     """Where a fit that has ended is better than ``target``, RGB PSNR of all frames in dB, let weights cost less.
 
     Rounding alone would lose what the fit has learned of its lattice, so each attempt goes on fitting for a while; the
-    last one that reaches the target stays.
+    last one that reaches the target stays. A fit that is stopped on the way is as it was, so that it can begin again.
     """
     over = fit.result().psnr(fit.frames) - target - SAFETY
     if over < 0:
         return
-    good = snapshot(fit)
+    whole = good = snapshot(fit)
     enough = math.log2(fit.rounding.bits().item())  # octaves of bits that reach the target by ``over``
     scant: tuple[float, float] | None = None  # and that do not, by how much
     least = math.log2(FEWEST * sum(conv.weight.numel() for conv in fit.decoder.convs()))
@@ -132,7 +142,7 @@ def trim(
         bits = max(bits, least)
         fit.allow(2**bits)
         fit.prolong(max(PROLONGED, LEAST / fit.step))
-        run(fit, report, keep, stop)
+        run(fit, report, stop=stop)
         now = fit.result().psnr(fit.frames) - target - SAFETY
         if now >= 0:
             over, enough, good = now, bits, snapshot(fit)
@@ -141,4 +151,4 @@ def trim(
         else:
             scant = bits, now
             fit.restore(*good)
-    fit.restore(*good)
+    fit.restore(*(whole if stop() else good))
