@@ -7,7 +7,7 @@ from typing import Any
 from nvcodec.bitstream.ops import measure
 from nvcodec.stream import Stream
 
-KINDS = ("weights", "skip_weights", "embeddings", "skip_features", "side_info", "overhead")
+KINDS = ("weights", "skip_weights", "embeddings", "skip_features", "grids", "side_info", "overhead")
 
 
 def bits_per_pixel(stream: Stream) -> float:

@@ -26,13 +26,14 @@ from nvcodec.fit import checkpoint
 from nvcodec.fit.loop import Fit, FitOptions, Fitted, fast_bfloat16, snapshot
 from nvcodec.fit.losses import DEFAULT_LOSS, Loss, PictureLoss
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
-from nvcodec.fit.target import parameters_for, parameters_to_reach, run_to_size, trim, weight_bytes
+from nvcodec.fit.target import parameters_for, parameters_to_reach, rounded_bytes, run_to_size, trim
 from nvcodec.fit.warm import warm_start
 from nvcodec.memory import used_memory
 from nvcodec.metrics import psnr
 from nvcodec.model.shape import (
     BLOCKS,
     DEFAULT_BLOCK,
+    DEFAULT_GRIDS,
     DEFAULT_SKIP,
     DEFAULT_Z_GAIN,
     SKIPS,
@@ -118,6 +119,7 @@ def encode(
     skip: str = DEFAULT_SKIP,
     block: str = DEFAULT_BLOCK,
     z_gain: float = DEFAULT_Z_GAIN,
+    grids: float = DEFAULT_GRIDS,
     loss: str | Loss = DEFAULT_LOSS,
     weights: str | os.PathLike[str] | torch.Tensor | None = None,
     seed: int = 0,
@@ -159,6 +161,7 @@ def encode(
             fewer than two scales, or none, where f would take more than a sixth of the size.
         block: ``rep``, reparameterised while fitting, or ``plain``.
         z_gain: standard deviation of the sampled z, 0 (off) to 16; of use to the invertible connection only.
+        grids: share of the parameters that feature grids may take, 0 (none) to 1.
         loss: what the fit makes small: ``l2``, ``l1``, ``l1-ssim`` (see :class:`~nvcodec.fit.losses.PictureLoss`), or a
             function of (decoded, source, frames): both pictures [batch, 3, height, width] in about 0 to 1, and the
             numbers of their frames; it returns one number with a gradient.
@@ -254,7 +257,7 @@ def encode(
         steps = max(1, round((max(PRESETS.values()) if longest else PRESETS[preset or "normal"]) * normal))
     options = FitOptions(steps, None, seed=seed, rep=block == "rep", rate=rd_lambda, bfloat16=fast_bfloat16(where))
     network = functools.partial(
-        solve, width=clip.width, height=clip.height, frames=len(clip.frames), skip=skip, z_gain=z_gain
+        solve, width=clip.width, height=clip.height, frames=len(clip.frames), skip=skip, z_gain=z_gain, grids=grids
     )
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
@@ -369,7 +372,7 @@ class _Files:
     def room(self, fit: Fit, file_bytes: int) -> int:
         """Bytes there are for weights in a file of ``file_bytes``, by a file of the fit as it is now."""
         draft = self.write(self.stream(fit.result()))
-        return file_bytes - (len(draft) - weight_bytes(fit.decoder))
+        return file_bytes - (len(draft) - rounded_bytes(fit.decoder))
 
     def make(self, fit: Fit) -> Encoded:
         """The file, decoded once more and compared."""

@@ -17,7 +17,18 @@ import numpy.typing as npt
 import zstandard
 
 from nvcodec.bitstream.fields import Cursor
-from nvcodec.bitstream.ops import Conv, Latent, LatentKind, Op, Tensor, beside_trunk, infer, unpack_ops, weight_shape
+from nvcodec.bitstream.ops import (
+    Conv,
+    Grid,
+    LatentKind,
+    Op,
+    Tensor,
+    Transmitted,
+    beside_trunk,
+    infer,
+    unpack_ops,
+    weight_shape,
+)
 from nvcodec.bitstream.units import (
     CRC_BYTES,
     HASH_BYTES,
@@ -33,7 +44,7 @@ from nvcodec.bitstream.units import (
     split_units,
 )
 from nvcodec.entropy.coder import decode_chunk
-from nvcodec.entropy.contexts import block_rows
+from nvcodec.entropy.contexts import Rows
 from nvcodec.errors import CorruptStreamError, InputError
 from nvcodec.exact.bounds import prove
 from nvcodec.exact.steps import MAX_STEP
@@ -229,7 +240,7 @@ class _Reader:
         convs = self.weights(unit, ops, tensors)
         latents = {}
         for place, op in enumerate(ops):
-            if isinstance(op, Latent):
+            if isinstance(op, Transmitted):
                 latents[place] = self.latents(place, op, number, level, segment.head.frames)
         unit = self.next("a CHECKSUMS unit")
         self.expect(unit, UnitType.CHECKSUMS, number, level)
@@ -258,9 +269,9 @@ class _Reader:
             steps = self.chunk(cursor, (op.steps,), 0, MAX_STEP, f"{name} steps", "side_info")
             biases = self.chunk(cursor, (op.channels,), -BIAS_PEAK, BIAS_PEAK, f"{name} biases", kind)
             label = f"{name} weights {'x'.join(map(str, shape))}"
-            rows = (shape[0], count // shape[0])
-            block = block_rows(*rows, op.group)
-            weights = self.chunk(cursor, rows, -WEIGHT_PEAK, WEIGHT_PEAK, label, kind, block).reshape(shape)
+            matrix = (shape[0], count // shape[0])
+            weights = self.chunk(cursor, matrix, -WEIGHT_PEAK, WEIGHT_PEAK, label, kind, Rows(op.group))
+            weights = weights.reshape(shape)
             conv = ConvWeights(weights, biases, steps)
             bias, shifts = conv.accumulator_bias(op), conv.first_shifts(op)
             prove(weights, bias, shifts, tensors[op.input], f"operation {place} (CONV)")
@@ -268,12 +279,16 @@ class _Reader:
         cursor.end()
         return convs
 
-    def latents(self, place: int, op: Latent, number: int, level: int, frames: int) -> npt.NDArray[np.int16]:
+    def latents(self, place: int, op: Transmitted, number: int, level: int, frames: int) -> npt.NDArray[np.int16]:
+        frames = op.transmitted(frames)
         size = op.channels * op.height * op.width
         self.latents_left -= frames * size
         if self.latents_left < 0:
             raise CorruptStreamError(f"the stream has more than {MAX_LATENTS} latent values")
-        kind = "embeddings" if op.kind == LatentKind.EMBEDDING else "skip_features"
+        if isinstance(op, Grid):
+            kind, what = "grids", "knots"
+        else:
+            kind, what = "embeddings" if op.kind == LatentKind.EMBEDDING else "skip_features", "frames"
         runs = []
         done = 0
         while done < frames:
@@ -284,18 +299,18 @@ class _Reader:
             self.count("side_info", f"latent {place} run", cursor.position)
             if (head.op, head.first) != (place, done) or head.frames > frames - done:
                 raise CorruptStreamError(
-                    f"{cursor.what}: frames {head.first} to {head.first + head.frames} of operation {head.op}; "
-                    f"expected operation {place} from frame {done} of {frames}"
+                    f"{cursor.what}: {what} {head.first} to {head.first + head.frames} of operation {head.op}; "
+                    f"expected operation {place} from {done} of {frames}"
                 )
-            label = f"latent {place} frames {done} to {done + head.frames - 1}"
+            label = f"latent {place} {what} {done} to {done + head.frames - 1}"
             # Residuals reach twice as far as values; the sum is what must lie in the declared range.
             run = np.empty((head.frames, size), np.int32)
             run[0] = self.chunk(cursor, (size,), op.low, op.high, f"{label}, first", kind)
             if head.frames > 1:
                 span = (op.high - op.low) if head.predictor else 0
                 low, high = (-span, span) if head.predictor else (op.low, op.high)
-                rows = (head.frames - 1, size)
-                run[1:] = self.chunk(cursor, rows, low, high, f"{label}, rest", kind, block_rows(*rows))
+                rows = Rows(plane=(op.channels, op.height, op.width))
+                run[1:] = self.chunk(cursor, (head.frames - 1, size), low, high, f"{label}, rest", kind, rows)
                 if head.predictor:
                     # Wrong residuals may add up to 2^24 * 255: int64, so that the check below sees them all.
                     total = np.cumsum(run, axis=0, dtype=np.int64)
@@ -315,9 +330,9 @@ class _Reader:
         high: int,
         label: str,
         kind: str,
-        block: int | None = None,
+        rows: Rows | None = None,
     ) -> npt.NDArray[np.int32]:
-        values, size = decode_chunk(cursor, shape, block)
+        values, size = decode_chunk(cursor, shape, rows)
         if values.min() < low or values.max() > high:
             raise CorruptStreamError(f"{cursor.what}: {label} leave the range {low} to {high}")
         self.count("side_info", f"{label}: table", size.table_bytes)

@@ -49,7 +49,7 @@ class Layer:
         ops: the operations.
         tensors: shape and range of each operation's result.
         convs: the integers of each CONV, by its place.
-        latents: int16 [frames, channels, height, width] of each LATENT, by its place.
+        latents: int16 [frames or knots, channels, height, width] of each LATENT and GRID, by its place.
         frames_per_checksum: frames that one entry of ``checksums`` covers.
         checksums: CRC-32 of the shown RGB bytes, uint32.
     """
@@ -63,7 +63,7 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Integers stored: weights, biases and latents."""
+        """Integers stored: weights, biases, latents and knots of grids."""
         stored = sum(conv.weights.size + conv.biases.size for conv in self.convs.values())
         return stored + sum(latent.size for latent in self.latents.values())
 

@@ -19,7 +19,7 @@ from nvcodec.bitstream.units import (
     pack_unit,
 )
 from nvcodec.entropy.coder import encode_chunk
-from nvcodec.entropy.contexts import block_rows
+from nvcodec.entropy.contexts import Rows
 from nvcodec.exact.bounds import prove
 from nvcodec.stream import Layer, Segment, Stream
 
@@ -56,7 +56,7 @@ def write_stream(stream: Stream, run: int = RUN, index: bool = True) -> bytes:
             put(UnitType.WEIGHTS, _weights_payload(layer), number, level)
             for place, values in layer.latents.items():
                 for first in range(0, len(values), run):
-                    payload = _latents_payload(place, first, values[first : first + run])
+                    payload = latents_payload(place, first, values[first : first + run])
                     put(UnitType.LATENTS, payload, number, level)
             sums = layer.frames_per_checksum.to_bytes(4, "little") + layer.checksums.astype("<u4").tobytes()
             put(UnitType.CHECKSUMS, sums, number, level)
@@ -90,20 +90,20 @@ def _weights_payload(layer: Layer) -> bytes:
             layer.tensors[op.input],
             f"operation {place} (CONV)",
         )
-        rows = conv.weights.reshape(op.channels, -1)
         payload += encode_chunk(conv.steps) + encode_chunk(conv.biases)
-        payload += encode_chunk(rows, block_rows(*rows.shape, op.group))
+        payload += encode_chunk(conv.weights.reshape(op.channels, -1), Rows(op.group))
     return bytes(payload)
 
 
-def _latents_payload(place: int, first: int, values: npt.NDArray[np.int16]) -> bytes:
+def latents_payload(place: int, first: int, values: npt.NDArray[np.int16]) -> bytes:
+    """The payload of a LATENTS unit with some frames, or knots, of operation ``place``: [frames, channels, height,
+    width], of which ``first`` is the first."""
     start = encode_chunk(values[0])
     if len(values) == 1:
         return LatentsHead(place, first, 1, 0).pack() + start
     flat = values.reshape(len(values), -1).astype(np.int32)
     plain = flat[1:]
-    block = block_rows(*plain.shape)
-    rest = [encode_chunk(rows, block) for rows in (plain, plain - flat[:-1])]
+    rest = [encode_chunk(rows, Rows(plane=values.shape[1:])) for rows in (plain, plain - flat[:-1])]
     predictor = min((0, 1), key=lambda option: len(rest[option]))
     return LatentsHead(place, first, len(values), predictor).pack() + start + rest[predictor]
 

@@ -90,6 +90,11 @@ class Builder:
             "noise": lambda: self.add(
                 o.Noise(number(1, 6), number(1, 6), number(1, 6), number(0, 256), number(0, 600), number(0, 2))
             ),
+            "grid": lambda: self.add(
+                o.Grid(
+                    number(1, 6), number(1, 6), number(1, 6), -number(0, 99), number(0, 99), number(1, 3), number(0, 6)
+                )
+            ),
             "below": lambda: self.add(o.Below(len(self.below) - 1, number(0, 6))),
         }
         return draws[str(self.rng.choice(list(draws)))]()
@@ -98,9 +103,11 @@ class Builder:
         source = self.add(o.Resample(len(self.ops) - 1, height, width))
         self.conv(source, 3, 0, 255)
         latents = {
-            place: self.rng.integers(op.low, op.high + 1, (frames, op.channels, op.height, op.width)).astype(np.int16)
+            place: self.rng.integers(
+                op.low, op.high + 1, (op.transmitted(frames), op.channels, op.height, op.width)
+            ).astype(np.int16)
             for place, op in enumerate(self.ops)
-            if isinstance(op, o.Latent)
+            if isinstance(op, o.Transmitted)
         }
         tensors = o.infer(self.ops, self.below, (height, width))
         return Layer(tuple(self.ops), tensors, self.convs, latents, 1, np.zeros(frames, np.uint32))

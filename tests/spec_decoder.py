@@ -25,9 +25,10 @@ import numpy as np
 MAGIC = b"\x89SDM\r\n\x1a\n"
 VIDEO, SEGMENT, NETWORK, WEIGHTS, LATENTS, CHECKSUMS, LAYER_END = range(1, 8)
 INDEX, METADATA, AUDIO = 32, 33, 34
-(LATENT, NOISE, CONV, SHUFFLE, UNSHUFFLE, TABLE, ADD, SUBTRACT, CONCAT, SLICE, RESAMPLE, CROP, BELOW) = range(1, 14)
+(LATENT, NOISE, CONV, SHUFFLE, UNSHUFFLE, TABLE, ADD, SUBTRACT, CONCAT, SLICE, RESAMPLE, CROP, BELOW, GRID) = range(1, 15)
 FIELDS = {  # [6.2] codes of `struct` and names of the fields; `in` is called a
     LATENT: ("HHHhhB", "channels height width low high kind"),
+    GRID: ("HHHhhHB", "channels height width low high knots shift"),
     NOISE: ("HHHBHB", "channels height width scale gain per_frame"),
     CONV: ("HHBBBBhh", "a channels kernel_height kernel_width group bias_shift low high"),
     SHUFFLE: ("HB", "a r"),
@@ -213,16 +214,21 @@ def bounds_of(weights: list[int]) -> list[int]:
     return [i + ((c * (2**24 - n)) >> 16) for i, c in enumerate(counts)]
 
 
-def read_chunk(r: Reader, shape: tuple[int, ...], low: int, high: int, group: int = 0) -> np.ndarray:
-    """A chunk [5.1] of integers from low to high; one that holds rows (the first side of `shape`) has a `group`."""
+def read_chunk(
+    r: Reader, shape: tuple[int, ...], low: int, high: int, group: int = 0, near: bool = False
+) -> np.ndarray:
+    """A chunk [5.1] of integers from low to high; one that holds rows (the first side of `shape`) has a `group`, and
+    may be of family 5 where `near`."""
     count = math.prod(shape)
     (family,), zigzag, n = r.read("B"), r.varint(0, 2**16), r.varint(1, 4096)
     need((n == 1) == (family == 0), "the size of a table does not fit its family")
     first = -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2
-    by_rows = family == 4 and group > 0
+    by_rows = (family == 4 and group > 0) or (family == 5 and near)
     if by_rows:
         start, spread, (form,) = r.varint(0, 16320), r.varint(1, 65535), r.read("B")
+        (weight,) = r.read("B") if family == 5 else (0,)
         need(form <= 6 and first <= 0 <= first + n - 1, "a table by rows is out of range")
+        need(weight > 0 or family == 4, "the weight of a table by rows is out of range")
     else:
         bounds = read_table(r, family, first, n)
     size = r.varint(0, 24 * count // 32 + 2)
@@ -232,7 +238,7 @@ def read_chunk(r: Reader, shape: tuple[int, ...], low: int, high: int, group: in
     if n > 1:
         coder = RangeDecoder(words)
         if by_rows:
-            values = read_rows(coder, (shape[0], count // shape[0]), group, first, n, start, spread, form)
+            values = read_rows(coder, shape, group, first, n, start, spread, form, weight)
         else:
             values += np.array([coder.symbol(bounds) for _ in range(count)], dtype=np.int32)
         coder.done()
@@ -241,12 +247,20 @@ def read_chunk(r: Reader, shape: tuple[int, ...], low: int, high: int, group: in
 
 
 def read_rows(
-    coder: RangeDecoder, size: tuple[int, int], group: int, first: int, n: int, start: int, spread: int, form: int
+    coder: RangeDecoder,
+    shape: tuple[int, ...],
+    group: int,
+    first: int,
+    n: int,
+    start: int,
+    spread: int,
+    form: int,
+    weight: int,
 ) -> np.ndarray:
-    """Values by rows [5.5]."""
-    rows, columns = size
-    values, magnitudes = np.zeros(size, np.int32), [0] * columns
-    block = min(rows, group * -(-256 // (group * columns)))
+    """Values by rows [5.5], of family 5 where there is a weight."""
+    rows, columns = shape[0], math.prod(shape[1:])
+    values, magnitudes = np.zeros((rows, columns), np.int32), [0] * columns
+    block = 1 if weight else min(rows, group * -(-256 // (group * columns)))
 
     @lru_cache(maxsize=None)
     def bounds(k: int) -> list[int]:
@@ -262,6 +276,8 @@ def read_rows(
         classes = []
         for j in range(columns):
             e = (8 * start + 64 * magnitudes[j]) // (8 + top)
+            if weight:
+                e = (weight * start + 64 * around(values[top - 1], shape, j)) // (weight + 25) if top else start
             t = e.bit_length() - 3
             classes.append(e if e < 4 else 4 * t + (e >> t))
         for k in sorted(set(classes)):
@@ -272,6 +288,15 @@ def read_rows(
         for j in range(columns):
             magnitudes[j] += int(np.abs(values[top:bottom, j]).sum())
     return values
+
+
+def around(row: np.ndarray, shape: tuple[int, ...], j: int) -> int:
+    """The magnitudes of a frame's values around its j-th, 5x5 of them [5.5]."""
+    _, _, h, w = shape
+    y, x = j // w % h, j % w
+    plane = np.abs(row.reshape(shape[1:])[j // (h * w)])
+    rows, columns = (np.clip(np.arange(at - 2, at + 3), 0, side - 1) for at, side in ((y, h), (x, w)))
+    return int(plane[np.ix_(rows, columns)].sum())
 
 
 class RangeDecoder:
@@ -374,8 +399,9 @@ def parse(data: bytes) -> Stream:
             read_weights(expect(WEIGHTS, s, number), layer)
             for place, op in enumerate(layer.ops):
                 done = 0
-                while op.code == LATENT and done < segment.frames:
-                    done = read_latents(expect(LATENTS, s, number), layer, place, done, segment.frames)
+                total = {LATENT: segment.frames, GRID: op.f.get("knots", 0)}.get(op.code, 0)
+                while done < total:
+                    done = read_latents(expect(LATENTS, s, number), layer, place, done, total)
             r = expect(CHECKSUMS, s, number)
             (layer.group,) = r.read("I")
             need(1 <= layer.group <= segment.frames, "group of the checksums")
@@ -437,6 +463,8 @@ def read_network(r: Reader, segment: Segment, totals: dict[str, int]) -> list[Op
             weights, products = weights + size, products + size * op.shape[1] * op.shape[2]
         elif code == LATENT:
             totals["latents"] += segment.frames * math.prod(op.shape)
+        elif code == GRID:
+            totals["latents"] += op.f["knots"] * math.prod(op.shape)
     r.done()
     last = ops[-1]
     need(last.shape == (3, segment.height, segment.width), "shape of the picture")
@@ -465,10 +493,13 @@ def check_op(op: Op, ops: list[Op], segment: Segment) -> None:
         x = segment.layers[f["layer"]].ops[f["op"]]
     (c, h, w), r = x.shape, f.get("r", 2)
     op.shape, op.low, op.high = x.shape, f.get("low", x.low), f.get("high", x.high)
-    if code in (LATENT, NOISE, RESAMPLE, CROP):
+    if code in (LATENT, GRID, NOISE, RESAMPLE, CROP):
         op.shape = f.get("channels", c), f["height"], f["width"]
     if code == LATENT:
         ok = -128 <= op.low and op.high <= 127 and f["kind"] <= 1
+    elif code == GRID:
+        ok = -128 <= op.low and op.high <= 127 and 1 <= f["knots"] <= segment.frames and f["shift"] <= 8
+        op.low, op.high = op.low * 2 ** f["shift"], op.high * 2 ** f["shift"]
     elif code == NOISE:
         ok = f["gain"] <= 4096 and f["per_frame"] <= 1
         op.high = (235 * f["gain"] + 128) >> 8
@@ -521,17 +552,18 @@ def read_weights(r: Reader, layer: Layer) -> None:
 def read_latents(r: Reader, layer: Layer, place: int, done: int, total: int) -> int:
     """LATENTS [4.5]: one run, which must follow the `done` frames; returns the frames done after it."""
     op = layer.ops[place]
+    low, high = op.f["low"], op.f["high"]
     at, first, frames, predictor = r.read("HIIB")
     need(at == place and first == done and 1 <= frames <= total - done, "a run is missing or out of order")
     need(predictor <= 1, "predictor")
-    values = read_chunk(r, (1, *op.shape), op.low, op.high)
+    values = read_chunk(r, (1, *op.shape), low, high)
     if frames > 1:
-        span = op.high - op.low
-        bounds = (-span, span) if predictor else (op.low, op.high)
-        values = np.concatenate([values, read_chunk(r, (frames - 1, *op.shape), *bounds, 1)])
+        span = high - low
+        bounds = (-span, span) if predictor else (low, high)
+        values = np.concatenate([values, read_chunk(r, (frames - 1, *op.shape), *bounds, 1, near=True)])
         values = values.cumsum(axis=0, dtype=np.int64) if predictor else values
     r.done()
-    need(op.low <= values.min() and values.max() <= op.high, "a latent is out of range")
+    need(low <= values.min() and values.max() <= high, "a latent is out of range")
     if first == 0:
         layer.latents[place] = np.zeros((total, *op.shape), dtype=np.int8)
     layer.latents[place][first : first + frames] = values
@@ -651,6 +683,17 @@ def look_up(op: Op, x: np.ndarray) -> np.ndarray:
     return np.clip(t, op.low, op.high)[place].reshape(x.shape)
 
 
+def latent(layer: Layer, place: int, n: int, frames: int) -> np.ndarray:
+    """What a LATENT or GRID [6.7] yields for frame n of a segment."""
+    op, values = layer.ops[place], layer.latents[place].astype(np.int64)
+    if op.code == LATENT:
+        return values[n]
+    last, parts = op.f["knots"] - 1, max(1, frames - 1)
+    j, k = divmod(n * last, parts)
+    doubled = 2 ** (op.f["shift"] + 1) * ((parts - k) * values[j] + k * values[min(j + 1, last)])
+    return (doubled + parts) // (2 * parts)
+
+
 Between = tuple[int, int] | None  # k and d of an interpolated frame
 
 
@@ -663,10 +706,10 @@ def evaluate(
         f, code, r = op.f, op.code, op.f.get("r", 1)
         x = out[f["a"]] if "a" in f else np.zeros((1, 1, 1), dtype=np.int64)
         c, h, w = x.shape
-        if code == LATENT:
-            x = layer.latents[place][n].astype(np.int64)
+        if code in (LATENT, GRID):
+            x = latent(layer, place, n, stream.segments[s].frames)
             if between:
-                (k, d), y = between, layer.latents[place][n + 1].astype(np.int64)
+                (k, d), y = between, latent(layer, place, n + 1, stream.segments[s].frames)
                 x = (2 * ((d - k) * x + k * y) + d) // (2 * d)
         elif code == NOISE:
             x = noise(op, stream.video["seed"], s, number, None if between else n)

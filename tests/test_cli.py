@@ -15,7 +15,7 @@ import nvcodec
 from nvcodec.cli.main import run
 from nvcodec.reader import read_stream
 
-KINDS = {"weights", "skip_weights", "embeddings", "skip_features", "side_info", "overhead"}
+KINDS = {"weights", "skip_weights", "embeddings", "skip_features", "grids", "side_info", "overhead"}
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from nvcodec.bitstream.fields import Cursor
 from nvcodec.entropy.coder import decode_chunk, encode_chunk
-from nvcodec.entropy.contexts import EDGES, MAX_START, Contexts, block_rows, choose_contexts, magnitude
+from nvcodec.entropy.contexts import EDGES, MAX_START, Contexts, Rows, choose_contexts, magnitude
 from nvcodec.entropy.tables import Constant, Histogram, Laplace, Student, Table, choose_table, unpack_head, unpack_table
-from nvcodec.errors import CorruptStreamError, NvcodecError
+from nvcodec.errors import CorruptStreamError, NvcodecError, UnsupportedVersionError
 
 
 @st.composite
@@ -130,10 +130,10 @@ def test_rows_round_trip_and_agree_with_the_specification(
     seed: int, rows: int, columns: int, group: int, loudest: float
 ) -> None:
     values = by_rows(seed, rows, columns, loudest)
-    block = block_rows(rows, columns, group)
-    chunk = encode_chunk(values, block)
+    where = Rows(group)
+    chunk = encode_chunk(values, where)
     cursor = Cursor(chunk, "test")
-    decoded, size = decode_chunk(cursor, (rows, columns), block)
+    decoded, size = decode_chunk(cursor, (rows, columns), where)
     cursor.end()
     assert decoded.tolist() == values.tolist()
     assert size.bytes == len(chunk)
@@ -143,17 +143,17 @@ def test_rows_round_trip_and_agree_with_the_specification(
 
 def test_exact_bytes_by_rows() -> None:
     values = by_rows(5, 24, 33, 4)
-    chunk = encode_chunk(values, block_rows(*values.shape))
-    assert chunk[0] == Contexts.CODE
+    chunk = encode_chunk(values, Rows())
+    assert chunk[0] == 4
     assert hashlib.sha256(chunk).hexdigest()[:16] == "196b229abff7ef31"
     assert Contexts(-1, 3, 0, 256, 1).cumulative(4).tolist() == [0, 1, 65534, 65536]
 
 
 def test_rows_save_what_columns_differ() -> None:
     values = by_rows(6, 500, 300, 6)
-    assert len(encode_chunk(values, block_rows(*values.shape))) < 0.94 * len(encode_chunk(values))
+    assert len(encode_chunk(values, Rows())) < 0.94 * len(encode_chunk(values))
     alike = np.round(np.random.default_rng(7).laplace(0, 3, (500, 300))).astype(np.int32)
-    assert len(encode_chunk(alike, block_rows(*alike.shape))) <= 1.002 * len(encode_chunk(alike))
+    assert len(encode_chunk(alike, Rows())) <= 1.002 * len(encode_chunk(alike))
 
 
 def test_classes_cover_all_estimates() -> None:
@@ -168,11 +168,51 @@ def test_classes_cover_all_estimates() -> None:
 
 
 def test_choice_by_rows() -> None:
-    assert choose_contexts(np.zeros((50, 50), int), 6) is None
-    assert choose_contexts(by_rows(1, 5, 300, 2), 5) is None
-    found = choose_contexts(by_rows(1, 60, 300, 2), 1)
+    assert choose_contexts(np.zeros((50, 50), int), Rows(6)) is None
+    assert choose_contexts(by_rows(1, 5, 300, 2), Rows(5)) is None
+    found = choose_contexts(by_rows(1, 60, 300, 2), Rows())
     assert found is not None
     assert 0 < found[0].start <= MAX_START
+
+
+def active_spot(seed: int, frames: int, plane: tuple[int, int, int]) -> np.ndarray:
+    """Frames of latents, as rows, that are active around a spot which moves, and calm elsewhere."""
+    rng = np.random.default_rng(seed)
+    channels, height, width = plane
+    y, x = np.mgrid[:height, :width]
+    rows = []
+    for frame in range(frames):
+        far = (y - height / 2) ** 2 + (x - frame % width) ** 2
+        rows.append(np.round(rng.laplace(0, 6 * np.exp(-far / 20) + 0.1, (channels, height, width))).ravel())
+    return np.array(rows, np.int32)
+
+
+@given(st.integers(1, 5), st.tuples(*[st.integers(1, 7)] * 3), st.integers(0, 2**31))
+def test_frames_round_trip_and_agree_with_the_specification(
+    frames: int, plane: tuple[int, int, int], seed: int
+) -> None:
+    values = active_spot(seed, frames, plane)
+    rows = Rows(plane=plane)
+    for weight in (0, 1, 3, 255):
+        table = Contexts(min(0, int(values.min())), 300, 40, 64, 1, weight)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("nvcodec.entropy.coder.choose_contexts", lambda values, rows, table=table: (table, -1e9))
+            chunk = encode_chunk(values, rows)
+        if values.any():
+            assert chunk[0] == (5 if weight else 4)
+        decoded, _ = decode_chunk(Cursor(chunk, "test"), values.shape, rows)
+        assert (decoded == values).all()
+        again = spec_decoder.read_chunk(spec_decoder.Reader(chunk), (frames, *plane), -(2**15), 2**15, 1, near=True)
+        assert (again.reshape(values.shape) == values).all()
+
+
+def test_neighbours_save_where_activity_moves() -> None:
+    values = active_spot(3, 20, (2, 24, 40))
+    chunk = encode_chunk(values, Rows(plane=(2, 24, 40)))
+    assert chunk[0] == 5
+    assert len(chunk) < 0.8 * len(encode_chunk(values, Rows()))
+    assert len(chunk) < 0.8 * len(encode_chunk(values))
+    assert hashlib.sha256(chunk).hexdigest()[:16] == "fdf5a896b4bef04d"
 
 
 @pytest.mark.parametrize(
@@ -183,10 +223,13 @@ def test_choice_by_rows() -> None:
         "040103" + "c17f" + "8002" + "00",  # start too large
         "040103" + "05" + "00" + "00",  # spread 0
         "040103" + "05" + "8002" + "07",  # shape 7
+        "050103" + "05" + "8002" + "0000",  # weight 0
     ],
 )
 def test_bad_rows(head: str) -> None:
     with pytest.raises(CorruptStreamError):
-        decode_chunk(Cursor(bytes.fromhex(head) + bytes(9), "test"), (30, 30), 9)
+        decode_chunk(Cursor(bytes.fromhex(head) + bytes(9), "test"), (30, 30), Rows(9, (1, 5, 6)))
     with pytest.raises(NvcodecError):
         decode_chunk(Cursor(bytes.fromhex("040103" + "05" + "8002" + "00" + "00"), "test"), (900,))
+    with pytest.raises(UnsupportedVersionError):  # weights have no neighbours
+        decode_chunk(Cursor(bytes.fromhex("050103" + "05" + "8002" + "0001" + "00"), "test"), (30, 30), Rows(9))

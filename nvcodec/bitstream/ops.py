@@ -80,6 +80,38 @@ class Latent(Op):
     high: int = i16(-128, 127)
     kind: int = u8(0, 1)
 
+    def transmitted(self, frames: int) -> int:
+        """Tensors transmitted for a segment of ``frames`` frames."""
+        return frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid(Op):
+    """Integers transmitted in LATENTS units for ``knots`` times, evenly spread over the segment, and interpolated
+    between them in units of 2^-shift."""
+
+    CODE, NAME = 14, "GRID"
+    channels: int = u16(1)
+    height: int = u16(1)
+    width: int = u16(1)
+    low: int = i16(-128, 127)
+    high: int = i16(-128, 127)
+    knots: int = u16(1)
+    shift: int = u8(0, 8)
+
+    def transmitted(self, frames: int) -> int:
+        """Tensors transmitted for a segment of ``frames`` frames.
+
+        Raises:
+            CorruptStreamError: fewer frames than knots.
+        """
+        if self.knots > frames:
+            raise CorruptStreamError(f"a GRID has {self.knots} knots for {frames} frames")
+        return self.knots
+
+
+Transmitted = Latent | Grid
+
 
 @dataclasses.dataclass(frozen=True)
 class Noise(Op):
@@ -259,7 +291,22 @@ class Below(Op):
 
 OPS: dict[int, type[Op]] = {
     kind.CODE: kind
-    for kind in (Latent, Noise, Conv, Shuffle, Unshuffle, Table, Add, Subtract, Concat, Slice, Resample, Crop, Below)
+    for kind in (
+        Latent,
+        Noise,
+        Conv,
+        Shuffle,
+        Unshuffle,
+        Table,
+        Add,
+        Subtract,
+        Concat,
+        Slice,
+        Resample,
+        Crop,
+        Below,
+        Grid,
+    )
 }
 
 
@@ -417,6 +464,11 @@ def _noise(op: Op, inputs: list[Tensor], below: object) -> Tensor:
     return Tensor(op.channels, op.height, op.width, -peak, peak)
 
 
+def _grid(op: Op, inputs: list[Tensor], below: object) -> Tensor:
+    assert isinstance(op, Grid)
+    return Tensor(op.channels, op.height, op.width, op.low << op.shift, op.high << op.shift)
+
+
 _RULES: dict[type[Op], Callable[[Op, list[Tensor], Mapping[int, Sequence[Tensor]]], Tensor]] = {
     Latent: lambda op, inputs, below: Tensor(op.channels, op.height, op.width, op.low, op.high),  # type: ignore[attr-defined]
     Noise: _noise,
@@ -431,14 +483,15 @@ _RULES: dict[type[Op], Callable[[Op, list[Tensor], Mapping[int, Sequence[Tensor]
     Resample: lambda op, inputs, below: dataclasses.replace(inputs[0], height=op.height, width=op.width),  # type: ignore[attr-defined]
     Crop: _crop,
     Below: _below,
+    Grid: _grid,
 }
 
 
 def beside_trunk(ops: Sequence[Op]) -> frozenset[int]:
-    """The operations of a skip connection: those that neither an embedding nor a lower layer flows into."""
+    """The operations of a skip connection: those that neither an embedding, a grid nor a lower layer flows into."""
     trunk: set[int] = set()
     for place, op in enumerate(ops):
-        source = isinstance(op, Below) or (isinstance(op, Latent) and op.kind == LatentKind.EMBEDDING)
+        source = isinstance(op, (Below, Grid)) or (isinstance(op, Latent) and op.kind == LatentKind.EMBEDDING)
         if source or trunk.intersection(op.inputs):
             trunk.add(place)
     return frozenset(range(len(ops))) - trunk

@@ -12,7 +12,7 @@ from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionErr
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
 MAJOR, MINOR = 1, 1
-FEATURES = 1  # bits of the required-features mask this version knows: 0, tables by rows
+FEATURES = 1  # bits of the required-features mask this version knows: 0, what 1.1 brought
 ANCILLARY = 1
 HEADER_BYTES = 18
 

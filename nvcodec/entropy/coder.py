@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nvcodec.bitstream.fields import Cursor, varint
-from nvcodec.entropy.contexts import Contexts, Estimator, choose_contexts
+from nvcodec.entropy.contexts import Contexts, Rows, choose_contexts
 from nvcodec.entropy.tables import TOTAL_BITS, Constant, Table, bits, choose_table, unpack_head, unpack_table
 from nvcodec.errors import CorruptStreamError
 
@@ -39,16 +39,16 @@ class ChunkSize:
         return self.table_bytes + self.length_bytes + self.word_bytes
 
 
-def encode_chunk(values: npt.NDArray[np.integer], block: int | None = None) -> bytes:
+def encode_chunk(values: npt.NDArray[np.integer], rows: Rows | None = None) -> bytes:
     """A chunk that holds ``values``, at least one, in row-major order.
 
     Args:
-        values: of any shape; with ``block``, [rows, columns].
-        block: rows whose tables may follow the rows before them; None where a chunk has one table.
+        values: of any shape; with ``rows``, [rows, columns].
+        rows: of a chunk whose tables may follow earlier rows; None where it has one table.
     """
     plain = choose_table(values)
     table: Table | Contexts = plain
-    if block is not None and (found := choose_contexts(values, block)):
+    if rows is not None and (found := choose_contexts(values, rows)):
         contexts, cost = found
         counts = np.bincount((values - plain.first).ravel())
         if 8 * len(contexts.pack()) + cost < 8 * len(plain.pack()) + bits(plain.cumulative(), counts):
@@ -57,16 +57,16 @@ def encode_chunk(values: npt.NDArray[np.integer], block: int | None = None) -> b
     if not isinstance(table, Constant):
         coder = constriction.stream.queue.RangeEncoder()
         symbols = (values - table.first).astype(np.int32)
-        for cumulative, where in _parts(table, symbols, block):
+        for cumulative, where in _parts(table, symbols, rows):
             coder.encode(symbols[where].ravel(), _model(cumulative))
         words = coder.get_compressed().astype("<u4").tobytes()
     return table.pack() + varint(len(words) // 4) + words
 
 
 def decode_chunk(
-    cursor: Cursor, shape: tuple[int, ...], block: int | None = None
+    cursor: Cursor, shape: tuple[int, ...], rows: Rows | None = None
 ) -> tuple[npt.NDArray[np.int32], ChunkSize]:
-    """Read a chunk of values of this shape; ``block`` as in :func:`encode_chunk`.
+    """Read a chunk of values of this shape; ``rows`` as in :func:`encode_chunk`.
 
     Returns:
         The values, and where the bytes went.
@@ -78,8 +78,8 @@ def decode_chunk(
     start = cursor.position
     code, first, size = unpack_head(cursor)
     table: Table | Contexts
-    if code == Contexts.CODE and block is not None:
-        table = Contexts.unpack(cursor, first, size)
+    if code in Contexts.CODES[: 0 if rows is None else 2 if rows.plane else 1]:
+        table = Contexts.unpack(cursor, code, first, size)
     else:
         table = unpack_table(cursor, code, first, size)
     table_bytes = cursor.position - start
@@ -95,7 +95,7 @@ def decode_chunk(
     coder = constriction.stream.queue.RangeDecoder(data)
     symbols = np.zeros(shape, np.int32)
     information = 0.0
-    for cumulative, where in _parts(table, symbols, block):
+    for cumulative, where in _parts(table, symbols, rows):
         target = symbols[where]
         try:
             decoded = coder.decode(_model(cumulative), target.size)
@@ -110,22 +110,22 @@ def decode_chunk(
 
 
 def _parts(
-    table: Table | Contexts, symbols: npt.NDArray[np.int32], block: int | None
+    table: Table | Contexts, symbols: npt.NDArray[np.int32], rows: Rows | None
 ) -> Iterator[tuple[npt.NDArray[np.int64], Any]]:
     """What is coded with one table at a time: its cumulative counts, and an index into ``symbols``, in the order of the
     stream. ``symbols`` of earlier parts have to be there."""
     if not isinstance(table, Contexts):
         yield table.cumulative(), ...
         return
-    assert block is not None
-    estimator = Estimator(symbols.shape[1], table.start)
+    assert rows is not None
+    block, estimator = table.block((len(symbols), symbols.shape[1]), rows), table.estimator(symbols.shape[1], rows)
     cumulative = functools.cache(table.cumulative)
     for place in range(0, len(symbols), block):
-        rows = slice(place, place + block)
+        part = slice(place, place + block)
         classes = estimator.classes()
         for number in np.unique(classes).tolist():
-            yield cumulative(number), (rows, classes == number)
-        estimator.see(symbols[rows] + table.first)
+            yield cumulative(number), (part, classes == number)
+        estimator.see(symbols[part] + table.first)
 
 
 def effective(cumulative: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

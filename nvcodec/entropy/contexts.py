@@ -1,14 +1,16 @@
 """Tables that follow the magnitudes of earlier rows (specification, section 5.5).
 
-Weights of one input channel at one place of the kernel are about as large for every output channel, and a latent at one
-place about as active in every frame. A chunk of family 4 looks at its values as rows; before each block of rows it
-estimates, column by column, the mean magnitude from the blocks before, and picks one of 52 tables by it.
+Weights of one input channel at one place of the kernel are about as large for every output channel, and a latent is
+about as active as its neighbours in the frame before. A chunk of families 4 and 5 looks at its values as rows; before
+each block of rows it estimates the mean magnitude of each column, and picks one of 52 tables by it. Family 4 estimates
+from all rows before, column by column; family 5 from the 5x5 values around in the row before, which is a frame's.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -23,42 +25,76 @@ LEAST_BLOCK = 256  # values in a block, so that what a block costs beside them d
 EDGES = np.array([0, 1, 2, 3, *(m << octave for octave in range(12) for m in (4, 5, 6, 7))], np.int64)
 MAX_START = 255 * UNIT
 MAX_SHAPE = 6
+REACH = 2  # neighbours to each side
+NEIGHBOURS = (2 * REACH + 1) ** 2
+WEIGHTS = (0, 2, 8, 32)  # what the encoder tries
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """How the values of a chunk lie in rows.
+
+    Attributes:
+        group: consecutive rows that share a step of rounding.
+        plane: channels, height and width of a row that holds a frame's latents; None for weights.
+    """
+
+    group: int = 1
+    plane: tuple[int, int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Contexts:
-    """The tables of one chunk.
+    """The tables of one chunk of family 4 or 5.
 
     Attributes:
         first, size: the symbols, ``first`` to ``first + size - 1``, zero among them.
         start: the magnitude expected before the first row, in 1/64.
         spread: of a table, relative to the square of its class's magnitude, in 1/256.
         shape: as that of :class:`~nvcodec.entropy.tables.Student`.
+        weight: how many neighbours ``start`` counts for; 0 in family 4, which has none.
     """
 
-    CODE = 4
+    CODES = (4, 5)
     first: int
     size: int
     start: int
     spread: int
     shape: int
+    weight: int = 0
 
     def pack(self) -> bytes:
-        """Its bytes: the family, the first symbol, the size, then start, spread and shape."""
-        head = bytes([self.CODE]) + varint(zigzag(self.first)) + varint(self.size)
-        return head + varint(self.start) + varint(self.spread) + bytes([self.shape])
+        """Its bytes: the family, the first symbol, the size, then start, spread, shape and, of family 5, weight."""
+        head = bytes([self.CODES[self.weight > 0]]) + varint(zigzag(self.first)) + varint(self.size)
+        tail = bytes([self.shape, self.weight] if self.weight else [self.shape])
+        return head + varint(self.start) + varint(self.spread) + tail
 
     @classmethod
-    def unpack(cls, cursor: Cursor, first: int, size: int) -> Contexts:
-        """Read what follows family, first and size.
+    def unpack(cls, cursor: Cursor, code: int, first: int, size: int) -> Contexts:
+        """Read what follows family (``code``), first and size.
 
         Raises:
             CorruptStreamError: a parameter is out of its range.
         """
         start, spread, shape = cursor.varint(MAX_START), cursor.varint(65535), cursor.integer("B")
-        if size < 2 or not 0 <= -first < size or spread == 0 or shape > MAX_SHAPE:
-            raise CorruptStreamError(f"{cursor.what}: contexts with {size} symbols, spread {spread}, shape {shape}")
-        return cls(first, size, start, spread, shape)
+        near = code == cls.CODES[1]
+        weight = cursor.integer("B") if near else 0
+        if size < 2 or not 0 <= -first < size or spread == 0 or shape > MAX_SHAPE or near != (weight > 0):
+            raise CorruptStreamError(
+                f"{cursor.what}: contexts with {size} symbols, spread {spread}, shape {shape}, weight {weight}"
+            )
+        return cls(first, size, start, spread, shape, weight)
+
+    def block(self, shape: tuple[int, int], rows: Rows) -> int:
+        """Rows of a matrix [rows, columns] that are coded between one estimate and the next."""
+        return 1 if self.weight else block_rows(*shape, rows.group)
+
+    def estimator(self, columns: int, rows: Rows) -> Estimator:
+        """What gives the classes of each block."""
+        if not self.weight:
+            return Estimator(columns, self.start)
+        assert rows.plane is not None
+        return NearEstimator(rows.plane, self.start, self.weight)
 
     def cumulative(self, number: int) -> Ints:
         """The ``size + 1`` cumulative counts of class ``number``."""
@@ -81,9 +117,10 @@ def block_rows(rows: int, columns: int, group: int = 1) -> int:
 
 
 class Estimator:
-    """Mean magnitudes, column by column, of the rows seen so far."""
+    """Family 4: mean magnitudes, column by column, of the rows seen so far."""
 
     def __init__(self, columns: int, start: int) -> None:
+        self.start = start
         self.sums = np.full(columns, PRIOR * start, np.int64)
         self.rows = PRIOR
 
@@ -97,19 +134,44 @@ class Estimator:
         self.rows += len(rows)
 
 
-def choose_contexts(values: npt.NDArray[np.integer], block: int) -> tuple[Contexts, float] | None:
+class NearEstimator(Estimator):
+    """Family 5: mean magnitude, around each value, of the row seen last."""
+
+    def __init__(self, plane: tuple[int, int, int], start: int, weight: int) -> None:
+        super().__init__(math.prod(plane), start)
+        self.plane, self.weight = plane, weight
+
+    def see(self, rows: npt.NDArray[np.integer]) -> None:
+        _, height, width = self.plane
+        sums = np.abs(rows[-1].astype(np.int64)).reshape(self.plane)
+        for axis, side in ((1, height), (2, width)):
+            near = np.clip(np.arange(side)[:, None] + np.arange(-REACH, REACH + 1), 0, side - 1)
+            sums = np.take(sums, near, axis).sum(axis + 1)
+        self.sums = self.weight * self.start + UNIT * sums.ravel()
+        self.rows = self.weight + NEIGHBOURS
+
+
+def choose_contexts(values: npt.NDArray[np.integer], rows: Rows) -> tuple[Contexts, float] | None:
     """The contexts with which ``values`` [rows, columns] cost the fewest bits, and how many; None where none apply."""
     first, last = min(int(values.min()), 0), max(int(values.max()), 0)
-    if first == last or len(values) <= block:  # one block meets one table
+    if first == last:
         return None
     start = min(MAX_START, round(UNIT * float(np.abs(values).mean())))
-    counts = _histogram(values, block, start, first, last)
+    found = []
+    for weight in WEIGHTS if rows.plane else WEIGHTS[:1]:
+        contexts = Contexts(first, last - first + 1, start, 1, 0, weight)
+        if len(values) > contexts.block((len(values), values.shape[1]), rows):  # one block meets one table
+            found.append(_fitted(contexts, _histogram(values, contexts, rows)))
+    return min(found, key=lambda pair: pair[1], default=None)
+
+
+def _fitted(contexts: Contexts, counts: Ints) -> tuple[Contexts, float]:
+    """The spread and shape with which classes that meet symbols as often as ``counts`` say cost the fewest bits."""
     used = np.flatnonzero(counts.sum(1))
-    size = last - first + 1
 
     @functools.cache
     def cost(shape: int, level: int) -> float:
-        tables = Contexts(first, size, start, _spread(level), shape)
+        tables = dataclasses.replace(contexts, spread=_spread(level), shape=shape)
         return sum(bits(tables.cumulative(int(number)), counts[number]) for number in used)
 
     best = (np.inf, 0, 0)
@@ -119,20 +181,20 @@ def choose_contexts(values: npt.NDArray[np.integer], block: int) -> tuple[Contex
             level = cheaper
         best = min(best, (cost(shape, level), shape, level))
     total, shape, level = best
-    return Contexts(first, size, start, _spread(level), shape), total
+    return dataclasses.replace(contexts, spread=_spread(level), shape=shape), total
 
 
 def _spread(level: int) -> int:
     return max(1, min(65535, round(64 * 2 ** (level / 3))))
 
 
-def _histogram(values: npt.NDArray[np.integer], block: int, start: int, first: int, last: int) -> Ints:
+def _histogram(values: npt.NDArray[np.integer], contexts: Contexts, rows: Rows) -> Ints:
     """How often each class meets each symbol: [classes, symbols]."""
-    size = last - first + 1
-    counts = np.zeros(len(EDGES) * size, np.int64)
-    estimator = Estimator(values.shape[1], start)
+    counts = np.zeros(len(EDGES) * contexts.size, np.int64)
+    block, estimator = contexts.block((len(values), values.shape[1]), rows), contexts.estimator(values.shape[1], rows)
     for place in range(0, len(values), block):
-        rows = values[place : place + block].astype(np.int64)
-        counts += np.bincount((estimator.classes() * size + rows - first).ravel(), minlength=len(counts))
-        estimator.see(rows)
-    return counts.reshape(len(EDGES), size)
+        part = values[place : place + block].astype(np.int64)
+        met = estimator.classes() * contexts.size + part - contexts.first
+        counts += np.bincount(met.ravel(), minlength=len(counts))
+        estimator.see(part)
+    return counts.reshape(len(EDGES), contexts.size)

@@ -18,6 +18,7 @@ from nvcodec.bitstream.ops import (
     Concat,
     Conv,
     Crop,
+    Grid,
     Latent,
     Noise,
     Op,
@@ -32,6 +33,7 @@ from nvcodec.bitstream.ops import (
 )
 from nvcodec.exact.bounds import reach, rounded_bias
 from nvcodec.exact.functions import function_table
+from nvcodec.exact.grids import interpolate
 from nvcodec.exact.kernels import Convolution, exact_arithmetic, resample
 from nvcodec.exact.noise import noise
 from nvcodec.exact.steps import MULTIPLIERS, SECOND_SHIFTS, T_LIMIT
@@ -111,6 +113,13 @@ class ExactNetwork:
                 return self._upload(latents[list(frames)])
 
             return latent
+        if isinstance(op, Grid):
+            knots, total, shift = layer.latents[place], self.segment.head.frames, op.shift
+
+            def grid(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
+                return self._upload(interpolate(knots, frames, total, shift))
+
+            return grid
         if isinstance(op, Noise):
             z_op = op
 

@@ -27,6 +27,7 @@ from nvcodec.quantize.prepare import prepare
 from nvcodec.video.frames import Frames, checksum
 
 FINISHING = 1.2  # what follows the fit takes about as long as this part of an epoch of it
+GRID_RATE = 0.02  # Adam's for grids
 FIRST = 10  # steps until the machine has warmed up
 LEVEL_RATE = 1.6  # Adam's for the steps of rounding, in eighths of an octave
 LAST_RATE = 0.01  # of the peak
@@ -90,7 +91,7 @@ class Fitted:
 
     def picture(self, frame: int) -> torch.Tensor:
         """What the float network yields for a frame: [1, 3, height, width], about 0 to 1."""
-        picture: torch.Tensor = self.decoder(_of_frames(self.latents, [frame]), self.noise)
+        picture: torch.Tensor = self.decoder(_of_frames(self.latents, [frame]), self.noise, [frame])
         return picture
 
     @torch.no_grad()
@@ -145,8 +146,12 @@ class Fit:
             half.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.rounding = Rounding(self.decoder).to(device).requires_grad_(options.rate > 0)
         self.network = nn.ModuleList([self.encoder, self.decoder, self.rounding])
-        learned = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.optimisers = [*optimisers(learned, options), (_adam([self.rounding.levels]), LEVEL_RATE)]
+        levels = list(self.rounding.parameters())
+        grids = [grid.values for grid in self.decoder.grids.values()]
+        learned = [p for p in self.network.parameters() if all(p is not own for own in [*grids, *levels])]
+        self.optimisers = [*optimisers(learned, options), (_adam(levels), LEVEL_RATE)]
+        if grids:
+            self.optimisers.append((_adam(grids), GRID_RATE))
         self.frames = frames.to(device) if isinstance(frames, torch.Tensor) else frames
         self.noise = [z.to(device) for z in sampled(shape, options.seed % 2**32)]
         self.order = torch.Generator().manual_seed(options.seed)
@@ -279,7 +284,7 @@ class Fit:
                 latents, own_z = analyse(self.encoder, self.decoder, pictures)
             else:
                 latents, own_z = _of_frames(self.fixed, frames), []
-            return self.decoder(latents, self.noise).float(), own_z
+            return self.decoder(latents, self.noise, frames).float(), own_z
 
     def fix_latents(self) -> None:
         """End the encoder's part of the fit, if that has not been done."""

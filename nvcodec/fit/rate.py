@@ -1,62 +1,86 @@
-"""Rate in the loss: what the weights will cost, and steps of rounding that are learned with them.
+"""Rate in the loss: what weights and grids will cost, and steps of rounding that are learned with them.
 
-One step for each group of channels, as in LSQ (Esser et al., *Learned step size quantization*, ICLR 2020), moved by
-the loss and by the rate. It is always one that a stream can say, so that the network fitted is the network decoded.
+One step for each group of channels and each grid, as in LSQ (Esser et al., *Learned step size quantization*, ICLR
+2020), moved by the loss and by the rate. A weight's is always one that a stream can say, so that the network fitted is
+the network decoded; a grid's may be anything, because the convolution behind it takes it in.
 """
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from nvcodec.model.decoder import Decoder
+from nvcodec.quantize.prepare import input_units
 from nvcodec.quantize.steps import OCTAVE, nearest_index
+
+NEIGHBOURS = 5  # side of the square whose mean magnitude says how active a grid is at a place
+COARSEST = 64  # levels below the first: with such a step no weight is left
+COHERENCE = 0.85  # bits of a grid's values, by those that an estimate from its magnitudes alone gives
 
 
 class Rounding(nn.Module):
-    """The steps of a decoder's weights.
+    """The steps of a decoder's weights and grids.
 
-    ``levels`` [groups of all convolutions] are their indices before rounding, eight an octave, as the stream has them
-    (specification, section 6.3): the higher the finer.
+    ``levels`` [groups of all convolutions, then grids] are their logarithms, in eighths of an octave: the higher the
+    finer. For weights they are rounded to the steps that the stream has (specification, section 6.3).
     """
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
         self._decoder = (decoder,)  # no submodule: its parameters are its own
         self.groups = [math.ceil(conv.out_channels / conv.group) for conv in decoder.convs()]
-        self.levels = nn.Parameter(torch.zeros(sum(self.groups)))
+        self.count = sum(self.groups)
+        self.levels = nn.Parameter(torch.zeros(self.count + len(decoder.grids)))
         self.finest: torch.Tensor
-        self.register_buffer("finest", torch.zeros(sum(self.groups)))
+        self.register_buffer("finest", torch.zeros_like(self.levels.detach()))
+
+    @property
+    def values(self) -> int:
+        """Weights, and values of grids."""
+        decoder = self._decoder[0]
+        rounded = [*(conv.weight for conv in decoder.convs()), *(grid.values for grid in decoder.grids.values())]
+        return sum(parameter.numel() for parameter in rounded)
 
     @torch.no_grad()
     def begin(self) -> None:
         """Start from the steps that the decoder has."""
-        levels = []
-        for conv, unit in zip(self._decoder[0].convs(), self._units(), strict=True):
+        steps = []
+        for conv in self._decoder[0].convs():
             assert conv.step is not None
-            levels.append(nearest_index(conv.step.flatten()[:: conv.group].double().cpu().numpy() * unit))
-        self.levels.copy_(torch.from_numpy(np.concatenate(levels)))
+            steps.append(conv.step.flatten()[:: conv.group].double())
+        units = self._units()
+        indices = torch.from_numpy(nearest_index((torch.cat(steps) * units).cpu().numpy()))
+        grids = [grid.step.double() for grid in self._decoder[0].grids.values() if grid.step is not None]
+        coarse = -8 * torch.log2(torch.stack(grids)) if grids else units[:0]
+        self.levels.copy_(torch.cat([indices.to(units) + 8 * torch.log2(units), coarse]))
         self.finest.copy_(self.levels)
 
     def apply_steps(self) -> None:
-        """Give the decoder's convolutions their steps, with a gradient to the levels."""
-        levels = self.levels.double()
-        indices = levels.detach().round()
+        """Give the decoder's grids and convolutions their steps, with a gradient to the levels."""
+        decoder = self._decoder[0]
+        bounded = torch.maximum(self.levels, self.finest - COARSEST).double()
+        levels, own = torch.split(bounded, [self.count, len(decoder.grids)])
+        for grid, level in zip(decoder.grids.values(), own, strict=True):
+            grid.step = torch.exp2(-level / 8).to(grid.values.dtype)
+        units = self._units()
+        indices = (levels.detach() - 8 * torch.log2(units)).round()
         multipliers = torch.from_numpy(OCTAVE).to(levels.device)[indices.long() % 8]
-        exact = multipliers * torch.exp2(-6 - torch.floor(indices / 8))
+        exact = multipliers * torch.exp2(-6 - torch.floor(indices / 8)) / units
         steps = torch.split(exact * torch.exp2((levels.detach() - levels) / 8), self.groups)
-        for conv, step, unit in zip(self._decoder[0].convs(), steps, self._units(), strict=True):
-            channels = (step / unit).repeat_interleave(conv.group)[: conv.out_channels]
+        for conv, step in zip(decoder.convs(), steps, strict=True):
+            channels = step.repeat_interleave(conv.group)[: conv.out_channels]
             conv.step = channels.to(conv.weight.dtype).view(-1, 1, 1, 1)
 
     def bits(self) -> torch.Tensor:
-        """What the weights cost, roughly and smoothly: [] bits.
+        """What weights and grids cost, roughly and smoothly: [] bits.
 
-        Each is taken for a draw from a distribution whose mean magnitude is that of its output channel times that of
-        its place in the kernel.
+        Each weight is taken for a draw from a distribution whose mean magnitude is that of its output channel times
+        that of its place in the kernel; each change of a grid from knot to knot for one with that of its channel and
+        its neighbours.
         """
         total = self.levels.new_zeros(())
         for conv in self._decoder[0].convs():
@@ -64,6 +88,13 @@ class Rounding(nn.Module):
             steps = (conv.weight / conv.step).abs()
             magnitude = steps.mean((1, 2, 3), keepdim=True) * steps.mean(0, keepdim=True) / (steps.mean() + 1e-6)
             total = total + torch.log2(1 + 2 * math.e * magnitude).sum()
+        for grid in self._decoder[0].grids.values():
+            assert grid.step is not None
+            steps = grid.values / grid.step
+            steps = torch.cat([steps[:1], steps[1:] - steps[:-1]]).abs()
+            near = F.avg_pool2d(steps, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
+            magnitude = (near + steps.mean((2, 3), keepdim=True)) / 2
+            total = total + COHERENCE * torch.log2(1 + 2 * math.e * magnitude).sum()
         return total
 
     @torch.no_grad()
@@ -75,16 +106,20 @@ class Rounding(nn.Module):
 
     @torch.no_grad()
     def meet(self, bits: float) -> None:
-        """Move all steps together, by an octave at most, towards weights that cost ``bits``."""
-        weights = sum(conv.weight.numel() for conv in self._decoder[0].convs())
+        """Move all steps together, by an octave at most, towards weights and grids that cost ``bits``."""
         self.shift(0)
-        self.shift(8 * min(1.0, max(-1.0, (bits - self.bits().item()) / weights)))  # a bit a weight is an octave
+        self.shift(8 * min(1.0, max(-1.0, (bits - self.bits().item()) / self.values)))  # a bit a value is an octave
 
-    def _units(self) -> list[float]:
-        """What a weight's step is multiplied by in an accumulator, by convolution: the unit of the input."""
-        decoder = self._decoder[0]
-        assert decoder.latent_steps is not None
-        return [decoder.latent_steps[0] if conv is decoder.stem else 1.0 for conv in decoder.convs()]
+    def _units(self) -> torch.Tensor:
+        """What a weight's step is multiplied by in an accumulator, the unit of the input: one for each group."""
+        units = input_units(self._decoder[0])
+        one = self.levels.new_ones((), dtype=torch.float64)
+        return torch.cat(
+            [
+                units.get(conv, one).expand(groups)
+                for conv, groups in zip(self._decoder[0].convs(), self.groups, strict=True)
+            ]
+        )
 
 
 def price(loss: torch.Tensor, bits: torch.Tensor, worth: float) -> torch.Tensor:

@@ -11,7 +11,7 @@ import torch
 
 from nvcodec.bitstream.ops import MAX_WEIGHTS
 from nvcodec.entropy.coder import encode_chunk
-from nvcodec.entropy.contexts import block_rows
+from nvcodec.entropy.contexts import Rows
 from nvcodec.errors import UsageError
 from nvcodec.fit.loop import Fit, FitOptions, snapshot
 from nvcodec.fit.losses import Loss
@@ -19,6 +19,7 @@ from nvcodec.fit.run import SAFETY, Asked, Keep, Watch, run
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.shape import NetworkShape
 from nvcodec.video.frames import Frames
+from nvcodec.writer import latents_payload
 
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR, ROUNDS = 0.985, 3  # enough of them, and how often that is looked at
@@ -28,7 +29,7 @@ PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
 CLOSE = 0.06  # dB above a target, at most
 ATTEMPTS, PROLONGED, LEAST = 8, 0.08, 100  # to come so close, each for this part of the fit so far or so many steps
-FEWEST = 2.0  # bits a weight, on average: with fewer a network is better made smaller
+FEWEST = 1.5  # bits a weight or value of a grid, on average: with fewer a network is better made smaller
 STALE = 0.1  # octaves of bits: so near to what did not suffice, it would now
 LEAP, BITS_GAIN = 1.0, 4.0  # octaves of bits that an attempt saves at most; dB that twice the bits bring, about
 WIDEST = 3.0  # octaves that the size may differ from the probe's
@@ -79,12 +80,14 @@ def _possible(parameters: float, solve: Callable[[int], NetworkShape]) -> int:
             return wanted
 
 
-def weight_bytes(decoder: Decoder) -> int:
-    """What the weights take in a file, read from their chunks."""
+def rounded_bytes(decoder: Decoder) -> int:
+    """What weights and grids take in a file, read from their chunks."""
     total = 0
     for conv in decoder.convs():
         rows = conv.integers().detach().cpu().numpy().astype(np.int16).reshape(conv.out_channels, -1)
-        total += len(encode_chunk(rows, block_rows(*rows.shape, conv.group)))
+        total += len(encode_chunk(rows, Rows(conv.group)))
+    for grid in decoder.grids.values():
+        total += len(latents_payload(0, 0, grid.integers().detach().cpu().numpy().astype(np.int16)))
     return total
 
 
@@ -102,20 +105,20 @@ def run_to_size(
     """
     for part, end in enumerate((1 - fit.options.quantised / 2, 1.0)):
         if len(fit.allowed) == part and not stop():  # a fit that was resumed in this part knows already
-            fit.allow(fit.rounding.bits().item() / weight_bytes(fit.decoder) * AIM * weights())
+            fit.allow(fit.rounding.bits().item() / rounded_bytes(fit.decoder) * AIM * weights())
         run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
     if stop():
         return  # what a checkpoint keeps is the fit as it was
     for _ in range(ROUNDS):
         room = weights()  # biases and steps change a little with the steps
-        if NEAR * room <= weight_bytes(fit.decoder) <= room:
+        if NEAR * room <= rounded_bytes(fit.decoder) <= room:
             return
         coarse, fine, at = -REACH, REACH, 0.0
         for _ in range(HALVINGS):
             middle = (coarse + fine) / 2
             fit.rounding.shift(middle - at)
             at = middle
-            coarse, fine = (middle, fine) if weight_bytes(fit.decoder) <= AIM * room else (coarse, middle)
+            coarse, fine = (middle, fine) if rounded_bytes(fit.decoder) <= AIM * room else (coarse, middle)
         fit.rounding.shift(coarse - at)
 
 
@@ -131,7 +134,7 @@ def trim(fit: Fit, target: float, report: Watch | None = None, stop: Asked = lam
     whole = good = snapshot(fit)
     enough = math.log2(fit.rounding.bits().item())  # octaves of bits that reach the target by ``over``
     scant: tuple[float, float] | None = None  # and that do not, by how much
-    least = math.log2(FEWEST * sum(conv.weight.numel() for conv in fit.decoder.convs()))
+    least = math.log2(FEWEST * fit.rounding.values)
     for _ in range(ATTEMPTS):
         if over <= CLOSE or enough <= least or stop():
             break

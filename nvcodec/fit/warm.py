@@ -26,8 +26,9 @@ def warm_start(fit: Fit, video: Video) -> None:
     """Put a new fit where the file of ``video`` ended.
 
     Layers with more channels than the file has get new ones, without influence on the old at first; those with fewer
-    lose the channels of least weight. The skip connection is taken over where it is of the same kind and width, the
-    encoder where pictures and latents are as large. The time it takes counts as the fit's.
+    lose the channels of least weight. The skip connection is taken over where it is of the same kind and width, feature
+    grids where they are of the same size, the encoder where pictures and latents are as large. The time it takes counts
+    as the fit's.
 
     Raises:
         UsageError: the file's network has other strides or kernels, or is none that this encoder writes.
@@ -59,6 +60,10 @@ def warm_start(fit: Fit, video: Video) -> None:
     else:
         for merge in merges:
             nn.init.zeros_(merge.weight)
+    for (block, grid), (values, given) in zip(decoder.grids.items(), restored.grids, strict=False):
+        if grid.values.shape == values.shape:
+            grid.values.data.copy_(torch.from_numpy(values))
+            _overlay(grid.merge, given, 1, list(range(values.shape[1])), kept[2 + block])
     _learn_encoder(fit, video, restored.latents, kept[0])
     fit.lost += time.monotonic() - began
 

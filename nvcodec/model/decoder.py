@@ -10,13 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nvcodec.exact.grids import position
 from nvcodec.exact.kernels import resample
 from nvcodec.model.conv import Conv, RepConv, ste
 from nvcodec.model.shape import HEAD_KERNEL, NetworkShape
-from nvcodec.model.skip import Skip
+from nvcodec.model.skip import Skip, whole_group
 
 HEAD_UNIT = 256 / 255  # the head predicts (x - 1/2) * 255/256, so that its integer step is a power of two
 LATENT_PEAK = 127
+GRID_SPREAD = 0.02  # standard deviation of a new grid's values
 
 
 def latent_integers(latent: torch.Tensor, step: float) -> torch.Tensor:
@@ -24,13 +26,59 @@ def latent_integers(latent: torch.Tensor, step: float) -> torch.Tensor:
     return (latent / step).round().clamp(-LATENT_PEAK, LATENT_PEAK)
 
 
+class Grid(nn.Module):
+    """A feature grid: learned values for some times of the clip, interpolated between them, and added to the features
+    behind a block by a 1x1 convolution (the grids of HiNeRV, Kwan et al., NeurIPS 2023, and FFNeRV, Lee et al., 2023).
+
+    Args:
+        size: knots, channels, height and width.
+        frames: of the clip.
+        channels: of the features.
+
+    ``step`` is None while fitting in float. With quantisation in the loop the values are rounded to multiples of it
+    within +-127.
+    """
+
+    def __init__(self, size: tuple[int, int, int, int], frames: int, channels: int) -> None:
+        super().__init__()
+        self.frames = frames
+        # All knots start alike: where nothing moves they then stay alike.
+        start = torch.randn(size[1:]) * GRID_SPREAD
+        self.values = nn.Parameter(start.repeat(size[0], 1, 1, 1))
+        self.merge = Conv(size[1], channels, 1, whole_group(channels))
+        self.step: torch.Tensor | None = None
+
+    def integers(self) -> torch.Tensor:
+        """What a file holds: multiples of the step, still float32."""
+        assert self.step is not None
+        return (self.values / self.step).round().clamp(-LATENT_PEAK, LATENT_PEAK)
+
+    def at(self, frames: Sequence[int]) -> torch.Tensor:
+        """Its values at ``frames``: [frames, channels, height, width]."""
+        values: torch.Tensor = self.values
+        if self.step is not None:
+            steps = (values / self.step).clamp(-LATENT_PEAK, LATENT_PEAK)
+            values = ste(steps, steps.round()) * self.step
+        made = []
+        for frame in frames:
+            knot, part = position(frame, self.frames, len(values))
+            after = values[min(knot + 1, len(values) - 1)]
+            made.append(torch.lerp(values[knot], after, part / max(1, self.frames - 1)))
+        return torch.stack(made)
+
+    def forward(self, frames: Sequence[int]) -> torch.Tensor:
+        """What is added to the features: [frames, channels, height, width]."""
+        added: torch.Tensor = self.merge(self.at(frames).contiguous(memory_format=torch.channels_last))
+        return added
+
+
 class Decoder(nn.Module):
     """Latents to pictures.
 
     A frame's way, channels x height x width: the embedding C0 x h0 x w0; after the 1x1 stem Cinit x h0 x w0; in block
     i, at h x w, its convolution gives channels[i] * strides[i]^2 x h x w and the shuffle channels[i] x h * strides[i]
-    x w * strides[i], to which the first blocks add what the skip connection has for them; after the 3x3 head 3 x coded
-    height x coded width, cut to 3 x height x width.
+    x w * strides[i], to which the first blocks add what the skip connection has for them, and some what their grid
+    has; after the 3x3 head 3 x coded height x coded width, cut to 3 x height x width.
 
     Args:
         shape: the tensors' sizes.
@@ -54,6 +102,9 @@ class Decoder(nn.Module):
         skip = shape.skip
         skips = [Skip(skip, channels) for channels in shape.channels[: skip.scales]] if skip else []
         self._skips = nn.ModuleList(skips)
+        frames = shape.grids.frames if shape.grids else 0
+        grids = {str(place): Grid(size, frames, shape.channels[place]) for place, size in shape.grid_sizes.items()}
+        self._grids = nn.ModuleDict(grids)
         self.latent_steps: list[float] | None = None
 
     @property
@@ -66,28 +117,37 @@ class Decoder(nn.Module):
         """The skip connection, scale by scale, the smallest first."""
         return cast("list[Skip]", list(self._skips))
 
+    @property
+    def grids(self) -> dict[int, Grid]:
+        """The feature grids, by the block that each stands behind."""
+        return {int(place): cast(Grid, grid) for place, grid in self._grids.items()}
+
     def convs(self) -> list[Conv]:
         """Every convolution."""
         return [module for module in self.modules() if isinstance(module, Conv)]
 
+    def rounded_parts(self) -> list[Conv | Grid]:
+        """All that has a step of rounding of its own."""
+        return [*self.convs(), *self.grids.values()]
+
     def release(self) -> None:
         """End quantisation in the loop."""
         self.latent_steps = None
-        for conv in self.convs():
-            conv.step = None
+        for part in self.rounded_parts():
+            part.step = None
 
     @contextlib.contextmanager
     def in_float(self) -> Iterator[None]:
-        """Weights and latents are left unrounded meanwhile."""
-        convs, steps = self.convs(), self.latent_steps
-        conv_steps = [conv.step for conv in convs]
+        """Weights, latents and grids are left unrounded meanwhile."""
+        parts, steps = self.rounded_parts(), self.latent_steps
+        part_steps = [part.step for part in parts]
         self.release()
         try:
             yield
         finally:
             self.latent_steps = steps
-            for conv, step in zip(convs, conv_steps, strict=True):
-                conv.step = step
+            for part, step in zip(parts, part_steps, strict=True):
+                part.step = step
 
     def rounded(self, latents: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The latents as a decoder gets them, with the gradients of those given."""
@@ -98,14 +158,18 @@ class Decoder(nn.Module):
             for latent, step in zip(latents, self.latent_steps, strict=True)
         ]
 
-    def forward(self, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(
+        self, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor], frames: Sequence[int] = ()
+    ) -> torch.Tensor:
         """Pictures [batch, 3, height, width], about 0 to 1.
 
         Args:
             latents: the embedding [batch, C0, h0, w0] and, of each scale of the skip connection, the smallest first,
                 f [batch, 1, height, width].
             noise: z of each scale, [batch or 1, width - 1, height, width]; empty where there is none.
+            frames: the numbers of the pictures; of use to grids only.
         """
+        grids = self.grids
         embedding, *features = self.rounded(latents)
         x = F.gelu(self.stem(embedding))
         for place, (block, stride) in enumerate(zip(self.blocks, self.shape.strides, strict=True)):
@@ -114,5 +178,7 @@ class Decoder(nn.Module):
             if place < len(self.skips):
                 z = noise[place].expand(len(x), -1, -1, -1) if noise else None
                 x = x + resample(self.skips[place](features[place], z), x.shape[2], x.shape[3])
+            if place in grids:
+                x = x + grids[place](frames)
         picture: torch.Tensor = self.head(x) * HEAD_UNIT + 0.5
         return picture[:, :, : self.shape.height, : self.shape.width]

@@ -28,11 +28,23 @@ GOOD_ENOUGH = 0.003  # distance from the size, of it, at which no better network
 SKIP_SCALES = 2  # Table 1
 SKIP_SHARE = 0.04  # of the size, for the coupling layer of one scale
 SKIP_FEATURE_SHARE = 1 / 6  # of the size, at most, for f
+#: Sets of grids, the richest first; the first one that has room is taken. From the last block but one back: channels,
+#: and frames for each knot. What moves is coarse, what is fine changes slowly.
+GRID_SETS: tuple[tuple[tuple[int, int], ...], ...] = (
+    ((2, 2), (4, 1), (8, 1)),
+    ((2, 4), (4, 2), (8, 1)),
+    ((1, 4), (2, 2), (4, 1)),
+    ((1, 8), (2, 2), (4, 1)),
+    ((0, 1), (2, 2), (4, 1)),
+    ((0, 1), (1, 2), (4, 1)),
+    ((0, 1), (1, 4), (4, 1)),
+    ((0, 1), (0, 1), (2, 1)),
+)
 DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
 
 SKIPS = ("invertible", "direct", "none")  # how features of the encoder reach the decoder beside the embedding
 BLOCKS = ("rep", "plain")  # whether blocks are reparameterised while they are fitted
-DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_Z_GAIN = "direct", "plain", 0.0
+DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_Z_GAIN, DEFAULT_GRIDS = "direct", "plain", 0.0, 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +81,21 @@ class SkipShape:
 
 
 @dataclasses.dataclass(frozen=True)
+class GridShape:
+    """Feature grids: learned values, stored for some times of the clip and interpolated between them.
+
+    Attributes:
+        frames: of the clip.
+        channels: of the grid behind each block, 0 where there is none.
+        knots: times it is stored for, evenly spread from the first frame to the last; 1 to ``frames``.
+    """
+
+    frames: int
+    channels: tuple[int, ...]
+    knots: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class NetworkShape:
     """All that fixes the decoder's tensors.
 
@@ -80,6 +107,7 @@ class NetworkShape:
         strides: factor by which each block enlarges both sides.
         kernels: kernel side of each block's convolution.
         skip: the skip connection, None without one.
+        grids: the feature grids, None without any.
     """
 
     width: int
@@ -90,6 +118,7 @@ class NetworkShape:
     strides: tuple[int, ...]
     kernels: tuple[int, ...]
     skip: SkipShape | None = None
+    grids: GridShape | None = None
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -122,6 +151,22 @@ class NetworkShape:
         return grids
 
     @property
+    def grid_sizes(self) -> dict[int, tuple[int, int, int, int]]:
+        """Knots, channels, height and width of the feature grid behind each block that has one."""
+        sizes = {}
+        height, width = self.grid
+        for place, stride in enumerate(self.strides if self.grids else ()):
+            height, width = height * stride, width * stride
+            if self.grids and self.grids.channels[place]:
+                sizes[place] = (self.grids.knots[place], self.grids.channels[place], height, width)
+        return sizes
+
+    @property
+    def grid_parameters(self) -> int:
+        """Values of the grids, and weights and biases of the convolutions that add them."""
+        return sum(math.prod(size) + (size[1] + 1) * self.channels[place] for place, size in self.grid_sizes.items())
+
+    @property
     def skip_parameters(self) -> int:
         """Weights and biases of the skip connection's side in the decoder."""
         if not self.skip:
@@ -131,11 +176,11 @@ class NetworkShape:
 
     @property
     def decoder_parameters(self) -> int:
-        """Weights and biases of the whole decoder."""
+        """Weights and biases of the whole decoder, and values of its grids."""
         stem = self.stem * (self.embedding + 1)
         biases = sum(o * s * s for o, s in zip(self.channels, self.strides, strict=True))
         head = 3 * (self.channels[-1] * HEAD_KERNEL**2 + 1)
-        return stem + self.block_weights + biases + head + self.skip_parameters
+        return stem + self.block_weights + biases + head + self.skip_parameters + self.grid_parameters
 
     @property
     def latent_values(self) -> int:
@@ -190,7 +235,13 @@ def parse_size(text: str) -> int:
 
 
 def solve(
-    size: int, width: int, height: int, frames: int, skip: str = DEFAULT_SKIP, z_gain: float = DEFAULT_Z_GAIN
+    size: int,
+    width: int,
+    height: int,
+    frames: int,
+    skip: str = DEFAULT_SKIP,
+    z_gain: float = DEFAULT_Z_GAIN,
+    grids: float = DEFAULT_GRIDS,
 ) -> NetworkShape:
     """The network of ``size`` parameters, all that is stored counted, for ``frames`` pictures.
 
@@ -201,18 +252,21 @@ def solve(
         skip: which skip connection, of :data:`SKIPS`. It gets fewer than two scales, or none, where its f would take
             more than a sixth of the size or the network has too few blocks.
         z_gain: standard deviation of the sampled z, 0 to 16.
+        grids: share of the size that the values of feature grids may take, 0 to 1; there are none where even the
+            fewest would take more.
 
     Raises:
         UsageError: the clip cannot be coded with so few parameters, or no stream holds as many.
     """
     if size > MAX_WEIGHTS:
         raise UsageError(f"--size may be at most {MAX_WEIGHTS}, got {size}")
+    own = _grids(grids * size, width, height, frames)
     for scales in range(SKIP_SCALES if skip != "none" else 0, -1, -1):
         connection = _connection(scales, size, skip, z_gain)
         preset = _preset(size, width, height, connection)
         if preset and preset.parameters(frames) <= size:  # the latents of a long clip may not fit
             return preset
-        family = _Family(width, height, frames, size, connection)
+        family = _Family(width, height, frames, size, connection, own)
         if family.affordable:
             return family.best()
     raise UsageError(
@@ -231,6 +285,21 @@ def _connection(scales: int, size: int, kind: str, z_gain: float) -> SkipShape |
     return SkipShape(scales, 2 * growth, growth, round(256 * z_gain))
 
 
+def _grids(room: float, width: int, height: int, frames: int) -> GridShape | None:
+    """The richest set of grids with at most ``room`` values."""
+    strides = choose_strides(width, height)
+    blank = NetworkShape(width, height, 1, 1, (1,) * len(strides), strides, (1,) * len(strides))
+    for levels in GRID_SETS:
+        rows = [(0, 1), *levels, *[(0, 1)] * (len(strides) - 1 - len(levels))][::-1]
+        channels, spacing = zip(*rows, strict=True)
+        grids = GridShape(frames, channels, tuple(-(-(frames - 1) // each) + 1 for each in spacing))
+        if len(rows) == len(strides):
+            sizes = dataclasses.replace(blank, grids=grids).grid_sizes.values()
+            if sum(map(math.prod, sizes)) <= room:
+                return grids
+    return None
+
+
 def _preset(size: int, width: int, height: int, skip: SkipShape | None) -> NetworkShape | None:
     if (width, height, size) not in PRESETS:
         return None
@@ -247,6 +316,7 @@ class _Family:
     frames: int
     size: int
     skip: SkipShape | None
+    grids: GridShape | None
 
     def build(self, stem: float, extras: tuple[int, ...] = (0,) * (1 + len(KERNELS))) -> NetworkShape:
         """The network with ``stem`` channels after the first convolution, and ``extras`` more than the rule's there and
@@ -259,7 +329,8 @@ class _Family:
         embedding = max(1, min(16, round(EMBEDDING / cells), affordable))
         channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extras[i + 1]) for i in range(len(strides)))
         sides, kernels = (self.width, self.height), KERNELS[: len(strides)]
-        return NetworkShape(*sides, embedding, max(3, round(stem) + extras[0]), channels, strides, kernels, self.skip)
+        stems = max(3, round(stem) + extras[0])
+        return NetworkShape(*sides, embedding, stems, channels, strides, kernels, self.skip, self.grids)
 
     @property
     def affordable(self) -> bool:

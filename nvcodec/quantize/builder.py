@@ -95,6 +95,8 @@ class Builder:
         bias = conv.bias.detach().double().cpu().numpy() + offset
         # A weight step times the input's unit is m * 2^-e by construction, up to float32's rounding.
         scale = conv.step.double().flatten().cpu().numpy() * unit
+        dead = ~weights.reshape(-1, weights[0].size).any(1)  # only zeros: any step will do
+        scale[dead] = scale[~dead].min(initial=scale.min())
         while (steps := nearest_index(scale * 2.0**shift)).min() < 0:
             if limits:
                 raise BoundBroken

@@ -6,6 +6,7 @@ that is added or joined shares a unit.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -13,8 +14,21 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from nvcodec.bitstream.ops import Add, Concat, Crop, Function, Latent, LatentKind, Resample, Shuffle, Subtract, infer
+from nvcodec.bitstream.ops import (
+    Add,
+    Concat,
+    Crop,
+    Function,
+    Grid,
+    Latent,
+    LatentKind,
+    Resample,
+    Shuffle,
+    Subtract,
+    infer,
+)
 from nvcodec.exact.functions import NORMAL_SHIFT
+from nvcodec.model.conv import Conv
 from nvcodec.model.decoder import Decoder, latent_integers
 from nvcodec.model.skip import SLOPE, DenseBlock, Skip, noise_operations
 from nvcodec.quantize.builder import FINEST, HEADROOM, PRE_PEAK, Builder, Value, integer_range
@@ -24,6 +38,7 @@ from nvcodec.stream import Layer
 
 HEAD_SHIFT = 8  # the head's unit is 1/256, which HEAD_UNIT makes 1/255 of the picture's range
 HEAD_OFFSET = 127.5 / 256
+GRID_SHIFT = 3  # between its knots a grid has eighths of its step
 GELU_MINIMUM = 0.17  # gelu(x) > -0.17 everywhere
 GELU_REACH = 6.0  # below -6, gelu is zero at any precision used here
 
@@ -56,20 +71,40 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
         channels, height, width = values.shape[1:]
         held[builder.add(Latent(channels, height, width, int(values.min()), int(values.max()), kind))] = values
     embedding, *features = held
-    skips = [
-        exporter.recover(scale, Value(f, -round(math.log2(step))))
-        for scale, (f, step) in enumerate(zip(features, steps[1:], strict=True))
-    ]
+    added: dict[int, list[Addend]] = {}
+    for block, grid in decoder.grids.items():
+        assert grid.step is not None
+        values = grid.integers().cpu().numpy().astype(np.int16)
+        limits = int(values.min()), int(values.max())
+        knots, channels, height, width = values.shape
+        place = builder.add(Grid(channels, height, width, *limits, knots, GRID_SHIFT))
+        held[place] = values
+        added[block] = [Addend(grid.merge, place, float(grid.step) * 2.0**-GRID_SHIFT)]
+    for scale, (f, step) in enumerate(zip(features, steps[1:], strict=True)):
+        value = exporter.recover(scale, Value(f, -round(math.log2(step))))
+        added.setdefault(scale, []).append(Addend(decoder.skips[scale].merge, value.place, 2.0**-value.shift))
     stem = decoder.stem
     shift = exporter.shift_for(stem, GELU_REACH)
     made = builder.finest(range(shift, -1, -1), functools.partial(builder.convolve, stem, embedding, steps[0]))
     for number in range(len(decoder.blocks) + 1):
         # No unit is finer than its input's.
-        made = builder.finest(range(made.shift, -1, -1), functools.partial(exporter.stage, number, made, skips))
+        made = builder.finest(
+            range(made.shift, -1, -1), functools.partial(exporter.stage, number, made, added.get(number - 1, []))
+        )
     if shape.coded != (shape.height, shape.width):
         builder.add(Crop(made.place, 0, 0, shape.height, shape.width))
     tensors = infer(builder.ops, {}, (shape.height, shape.width))
     return Layer(tuple(builder.ops), tensors, builder.convs, held, 1, np.zeros(len(latents[0]), np.uint32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Addend:
+    """What is added to the trunk behind a block: the result of a 1x1 convolution of operation ``place``, in which 1
+    stands for ``unit``."""
+
+    conv: Conv
+    place: int
+    unit: float
 
 
 class Exporter:
@@ -86,13 +121,13 @@ class Exporter:
         far = max(high, min(-low, reach), 2.0**-4)
         return max(0, min(FINEST, math.floor(math.log2(PRE_PEAK / (far * HEADROOM)))))
 
-    def stage(self, number: int, made: Value, skips: Sequence[Value], shift: int) -> Value:
+    def stage(self, number: int, made: Value, added: Sequence[Addend], shift: int) -> Value:
         """From the result of one convolution of the trunk to that of the next.
 
         Args:
             number: of the first one; 0 is the stem, which no pixel shuffle follows.
             made: its result.
-            skips: the features of the skip connection, which are added after the first blocks.
+            added: what is added behind its block.
             shift: the next one's input is to be in units of 2^-shift.
         """
         builder, conv, before = self.builder, self.decoder.trunk[number + 1], self.decoder.trunk[number]
@@ -101,21 +136,25 @@ class Exporter:
         place = builder.activate(Function.GELU, made, shift, (low, min(high, PRE_PEAK)))
         if number:
             place = builder.add(Shuffle(place, self.decoder.shape.strides[number - 1]))
-        if 1 <= number <= len(skips):
-            limits = integer_range(self.seen[conv][0], shift)
-            place = self.merge(place, self.decoder.skips[number - 1], skips[number - 1], shift, limits)
+        for count, addend in enumerate(added, 1):
+            limits = integer_range(self.seen[conv][0], shift) if count == len(added) else None
+            place = self.merge(place, addend, shift, limits)
         if conv is self.decoder.head:
             return builder.convolve(conv, place, 2.0**-shift, HEAD_SHIFT, (0, 255), HEAD_OFFSET)
         return builder.convolve(conv, place, 2.0**-shift, self.shift_for(conv, GELU_REACH))
 
-    def merge(self, place: int, skip: Skip, features: Value, shift: int, limits: tuple[int, int]) -> int:
-        """The features of a skip added to a tensor of the trunk in units of 2^-shift; ``limits`` are the sum's."""
-        builder, conv, tensor = self.builder, skip.merge, self.builder.tensors[place]
-        # A 1x1 convolution yields the same before the resampling as after it, on fewer pixels.
+    def merge(self, place: int, addend: Addend, shift: int, limits: tuple[int, int] | None) -> int:
+        """The addend added to a tensor of the trunk in units of 2^-shift; ``limits`` are the sum's, None for all it may
+        be."""
+        builder, conv, tensor = self.builder, addend.conv, self.builder.tensors[place]
         own_limits = integer_range(self.seen[conv][1], shift)
-        added = builder.convolve(conv, features.place, 2.0**-features.shift, shift, own_limits)
-        resampled = builder.add(Resample(added.place, tensor.height, tensor.width))
-        return builder.add(Add(place, resampled, *limits))
+        added = builder.convolve(conv, addend.place, addend.unit, shift, own_limits).place
+        own = builder.tensors[added]
+        if (own.height, own.width) != (tensor.height, tensor.width):
+            # A 1x1 convolution yields the same before the resampling as after it, on fewer pixels.
+            added = builder.add(Resample(added, tensor.height, tensor.width))
+        low, high = limits or (tensor.low + own.low, tensor.high + own.high)
+        return builder.add(Add(place, added, low, high))
 
     def recover(self, scale: int, f: Value) -> Value:
         """The features that one scale of the skip connection recovers from f."""

@@ -25,7 +25,7 @@ def observe(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[t
     handles = [conv.register_forward_hook(hook) for conv in seen]
     try:
         for frame in range(len(latents[0])):
-            decoder([latent[frame : frame + 1] for latent in latents], noise)
+            decoder([latent[frame : frame + 1] for latent in latents], noise, [frame])
     finally:
         for handle in handles:
             handle.remove()

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import torch
 
 from nvcodec.errors import NvcodecError
+from nvcodec.model.conv import Conv
 from nvcodec.model.decoder import LATENT_PEAK, Decoder
 from nvcodec.quantize.steps import factor_of, nearest_index
 
 RMS_STEPS = 20.0  # a group's root mean square in steps: about 6.4 bits a weight, and 127 steps reach 6 sigma
+GRID_RMS_STEPS = 3.0  # the same of a grid
 FINEST_FEATURE = 12  # a feature's step is at least 2^-12
 
 
@@ -24,8 +26,8 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
 
     The embeddings' step takes their peak to 127; a feature's is the least power of two that keeps within it, because a
     feature shares units with what it is added to. A weight step is m * 2^-e, m a multiplier of the specification
-    (divided by the embeddings' step in the stem), one for each of a convolution's groups of channels: with activations
-    in powers of two every accumulator then has a step index that is exact.
+    (divided by the embeddings' step in the stem and by a grid's behind it), one for each of a convolution's groups of
+    channels: with activations in powers of two every accumulator then has a step index that is exact.
 
     Raises:
         NvcodecError: a value is not finite.
@@ -34,9 +36,14 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
     peaks = [float(latent.abs().max()) or 1.0 for latent in latents]
     features = [min(FINEST_FEATURE, max(0, math.floor(math.log2(LATENT_PEAK / peak)))) for peak in peaks[1:]]
     decoder.latent_steps = [peaks[0] / LATENT_PEAK, *(2.0**-shift for shift in features)]
+    for grid in decoder.grids.values():
+        rms = grid.values.detach().square().mean().sqrt()
+        peak = grid.values.detach().abs().max()
+        grid.step = torch.maximum(rms / GRID_RMS_STEPS, peak / LATENT_PEAK).clamp(min=1e-6)
+    units = input_units(decoder)
     for conv in decoder.convs():
         conv.fold()
-        unit = decoder.latent_steps[0] if conv is decoder.stem else 1.0
+        unit = float(units.get(conv, 1.0))
         squares = conv.weight.detach().double().square().mean((1, 2, 3))
         rms = torch.stack([group.mean() for group in torch.split(squares, conv.group)]).sqrt()
         floor = float(rms.mean()) * 1e-3 or 1e-6  # a group that has died keeps a sane step
@@ -44,6 +51,18 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
         nearest = torch.from_numpy(factor_of(nearest_index(wanted)))
         steps = (nearest / unit).repeat_interleave(conv.group)[: len(squares)]
         conv.step = steps.view(-1, 1, 1, 1).to(conv.weight.device, conv.weight.dtype)
+
+
+def input_units(decoder: Decoder) -> dict[Conv, torch.Tensor]:
+    """What 1 stands for in the input of those convolutions where this is no power of two, each [] float64: a weight's
+    step times this is what a step index says."""
+    assert decoder.latent_steps is not None
+    stem = decoder.stem.weight.new_tensor(decoder.latent_steps[0], dtype=torch.float64)
+    units = {decoder.stem: stem}
+    for grid in decoder.grids.values():
+        assert grid.step is not None
+        units[grid.merge] = grid.step.detach().double()
+    return units
 
 
 def check_finite(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:

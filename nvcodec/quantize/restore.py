@@ -13,6 +13,7 @@ from nvcodec.bitstream.ops import (
     Concat,
     Conv,
     Crop,
+    Grid,
     Latent,
     Noise,
     Op,
@@ -50,12 +51,15 @@ class Restored:
         skips: the skip connection's convolutions, in the order of the stream.
         strides: of the blocks.
         latents: the embeddings [frames, C0, h0, w0] and each f [frames, 1, height, width].
+        grids: of each feature grid, in the order of the blocks, its values [knots, channels, height, width] and the
+            convolution that adds them.
     """
 
     trunk: list[RestoredConv]
     skips: list[RestoredConv]
     strides: tuple[int, ...]
     latents: list[Floats]
+    grids: list[tuple[Floats, RestoredConv]]
 
 
 def restore(layer: Layer) -> Restored:
@@ -73,6 +77,7 @@ def restore(layer: Layer) -> Restored:
     beside = beside_trunk(ops)
     trunk: list[RestoredConv] = []
     skips: list[RestoredConv] = []
+    grids: list[tuple[Floats, RestoredConv]] = []
     for place, op in enumerate(ops):
         if not isinstance(op, Conv):
             continue
@@ -89,7 +94,12 @@ def restore(layer: Layer) -> Restored:
         restored = RestoredConv(
             (weight / units[op.input]).astype(np.float32), (bias - (HEAD_OFFSET if last else 0)).astype(np.float32)
         )
-        (skips if place in beside else trunk).append(restored)
+        source = ops[op.input]
+        if isinstance(source, Grid):
+            unit = units[op.input] * 2.0**source.shift
+            grids.append((layer.latents[op.input].astype(np.float32) * np.float32(unit), restored))
+        else:
+            (skips if place in beside else trunk).append(restored)
     strides = tuple(op.factor for op in ops if isinstance(op, Shuffle))
     if len(trunk) != len(strides) + 2:
         raise UsageError("the network is none that this encoder writes: it is no chain of blocks")
@@ -98,7 +108,7 @@ def restore(layer: Layer) -> Restored:
         for place, op in enumerate(ops)
         if isinstance(op, Latent)
     ]
-    return Restored(trunk, skips, strides, latents)
+    return Restored(trunk, skips, strides, latents, grids)
 
 
 def _shifts(ops: tuple[Op, ...]) -> dict[int, int]:
