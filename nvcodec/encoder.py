@@ -218,8 +218,8 @@ def encode(
         raise UsageError(
             f"--skip is one of {', '.join(SKIPS)}, --block of {', '.join(BLOCKS)}; got {skip!r}, {block!r}"
         )
-    if not 0 <= z_gain <= 16:
-        raise UsageError(f"--z-gain takes a number from 0 to 16, got {z_gain}")
+    if not (0 <= z_gain <= 16 and 0 <= grids <= 1):
+        raise UsageError(f"--z-gain takes a number from 0 to 16, --grids a share from 0 to 1; got {z_gain} and {grids}")
     starting = None if init is None else DecodedVideo(init, device=device)
     outputs = [] if output is None else file_names(os.fspath(output), allowed)
     for path in outputs:
@@ -272,7 +272,7 @@ def encode(
                 whole = dataclasses.replace(options, steps=min(steps or normal, normal))
                 parameters = parameters_to_reach(target_psnr, clip.frames, whole, where, loss, network, asked)
         elif parameters is None:
-            parameters = parameters_for(max(allowed), rd_lambda)
+            parameters = parameters_for(max(allowed), len(clip.frames), rd_lambda, network)
         shape = network(parameters)
         _check_memory(shape, parameters, max_memory, where)
         if time_limit is not None:

@@ -14,7 +14,7 @@ import pytest
 from conftest import GOLDEN
 
 from nvcodec import errors
-from nvcodec.bitstream.ops import OPS, Add, Noise, Subtract
+from nvcodec.bitstream.ops import OPS, Add, Grid, Noise, Subtract
 from nvcodec.bitstream.units import MAJOR, MINOR
 from nvcodec.decoder import Video
 from nvcodec.entropy.contexts import Contexts
@@ -50,9 +50,10 @@ def conforms(name: str, entry: dict[str, Any]) -> bool:
 def test_there_are_golden_streams() -> None:
     assert len(GOOD) >= 3
     assert len(BAD) >= 10
-    stream = read_file(path_of("1.0/every-operation"))
-    used = {type(op) for segment in stream.segments for layer in segment.layers for op in layer.ops}
-    assert used == set(OPS.values())
+    for version, later in (("1.0", {Grid}), ("1.1", set())):
+        stream = read_file(path_of(f"{version}/every-operation"))
+        used = {type(op) for segment in stream.segments for layer in segment.layers for op in layer.ops}
+        assert used == set(OPS.values()) - later
     whole = [type(op) for op in read_file(path_of("1.0/whole-sdmn")).segments[0].layers[0].ops]
     assert [whole.count(kind) for kind in (Noise, Subtract, Add)] == [2, 4, 2]
 
@@ -62,7 +63,8 @@ def test_golden_streams_have_tables_by_rows(monkeypatch: pytest.MonkeyPatch) -> 
     unpack = Contexts.unpack
     monkeypatch.setattr(Contexts, "unpack", lambda *arguments: unpacked.append(unpack(*arguments)) or unpacked[-1])
     read_file(path_of("1.1/by-rows"))
-    assert unpacked
+    read_file(path_of("1.1/grids"))
+    assert {contexts.weight > 0 for contexts in unpacked} == {False, True}
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -8,6 +8,7 @@ error each bad one must give.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import sys
@@ -24,6 +25,8 @@ from conftest import moving_squares  # noqa: E402
 from networks import random_stream  # noqa: E402
 
 import nvcodec  # noqa: E402
+from nvcodec.bitstream.fields import Cursor  # noqa: E402
+from nvcodec.bitstream.ops import Grid, Op, Table, pack_ops, unpack_ops  # noqa: E402
 from nvcodec.bitstream.units import MAGIC, MAJOR, MINOR, UnitType, pack_unit, split_units  # noqa: E402
 from nvcodec.reader import read_stream  # noqa: E402
 from nvcodec.writer import write_stream  # noqa: E402
@@ -60,8 +63,9 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "every-operation": lambda: write_stream(random_stream(22, segments=2, layers=2, operations=14), run=2),
     "three-layers": lambda: write_stream(random_stream(12, layers=3), run=1),
     "by-rows": lambda: (
-        nvcodec.encode(moving_squares(40, 33, 42), size="20k", steps=300, device="cpu", rd_lambda=3.0).data
+        nvcodec.encode(moving_squares(40, 33, 42), size="20k", steps=300, device="cpu", rd_lambda=3.0, grids=0).data
     ),
+    "grids": lambda: nvcodec.encode(moving_squares(9, 33, 42), size="20k", steps=200, device="cpu").data,
     "whole-sdmn": lambda: (
         nvcodec.encode(
             moving_squares(3, 63, 111), size="25k", steps=120, device="cpu", skip="invertible", z_gain=1.0
@@ -70,8 +74,8 @@ GOOD: dict[str, Callable[[], bytes]] = {
 }
 
 
-def bad(data: bytes) -> dict[str, tuple[bytes, str]]:
-    """Streams that must be refused, and the error each must give."""
+def bad(data: bytes, grids: bytes) -> dict[str, tuple[bytes, str]]:
+    """Streams that must be refused, and the error each must give; ``grids`` is one with a GRID."""
     units = list(split_units(memoryview(data)))
     middle = units[3].offset + 20
     flipped = bytearray(data)
@@ -101,20 +105,26 @@ def bad(data: bytes) -> dict[str, tuple[bytes, str]]:
             change_payload(data, UnitType.SEGMENT, lambda p: p.__setitem__(slice(4, 8), bytes(4))),
             "CorruptStreamError",
         ),
+        "knots-beyond-frames": (change_payload(grids, UnitType.NETWORK, more_knots), "CorruptStreamError"),
         "accumulator-too-large": (change_payload(data, UnitType.NETWORK, louder), "CorruptStreamError"),
     }
 
 
 def louder(payload: bytearray) -> None:
     """Let the first TABLE yield far more, so that the convolution after it breaks its bound."""
-    from nvcodec.bitstream.fields import Cursor
-    from nvcodec.bitstream.ops import Table, pack_ops, unpack_ops
+    replace_first(payload, Table, low=-32768, high=32767)
 
+
+def more_knots(payload: bytearray) -> None:
+    """Let the first GRID have more knots than the segment has frames."""
+    replace_first(payload, Grid, knots=10)
+
+
+def replace_first(payload: bytearray, kind: type[Op], **fields: int) -> None:
+    """Other fields for the first operation of a kind in the payload of a NETWORK."""
     ops = list(unpack_ops(Cursor(bytes(payload), "network")))
-    place = next(place for place, op in enumerate(ops) if isinstance(op, Table))
-    op = ops[place]
-    assert isinstance(op, Table)
-    ops[place] = Table(op.input, op.function, op.in_shift, op.out_shift, -32768, 32767)
+    place = next(place for place, op in enumerate(ops) if isinstance(op, kind))
+    ops[place] = dataclasses.replace(ops[place], **fields)
     payload[:] = pack_ops(ops)
 
 
@@ -133,7 +143,8 @@ def main() -> None:
             digest.update(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()))
         streams[name] = {"md5": digest.hexdigest(), "frames": len(pictures)}
         (FOLDER / f"{name}.sdmn").write_bytes(data)
-    for name, (data, error) in bad((FOLDER / "fitted.sdmn").read_bytes()).items():
+    good = [(FOLDER / f"{name}.sdmn").read_bytes() for name in ("fitted", "grids")]
+    for name, (data, error) in bad(*good).items():
         if f"bad-{name}" in streams:
             continue
         streams[f"bad-{name}"] = {"error": error}

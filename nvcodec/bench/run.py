@@ -106,7 +106,7 @@ class Bench:
         else:
             path = self.folder / f"{kept}.sdmn"
             began = time.monotonic()
-            options = {**self.options, "rd_lambda": 0.0} if task.codec == PLAIN else self.options
+            options = {**self.options, "rd_lambda": 0.0, "grids": 0.0} if task.codec == PLAIN else self.options
             made = encode(self.clip, size=task.at, report=report, **options)
             spent = time.monotonic() - began
             path.write_bytes(made.data)

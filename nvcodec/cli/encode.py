@@ -25,7 +25,7 @@ from nvcodec.cli.options import (
 )
 from nvcodec.errors import Interrupted, UsageError, VerificationError
 from nvcodec.memory import peak_memory
-from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
+from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_GRIDS, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
 
 if TYPE_CHECKING:
     from nvcodec.encoder import Encoded
@@ -76,6 +76,13 @@ if TYPE_CHECKING:
     show_default=True,
 )
 @click.option("--z-gain", type=float, default=DEFAULT_Z_GAIN, help="Deviation of z; 0: off.", show_default=True)
+@click.option(
+    "--grids",
+    type=click.FloatRange(0, 1),
+    default=DEFAULT_GRIDS,
+    show_default=True,
+    help="Share of the parameters that feature grids may take; 0: none.",
+)
 @click.option(
     "--loss",
     type=click.Choice(("l2", "l1", "l1-ssim")),
@@ -131,6 +138,7 @@ def command(
     skip: str,
     block: str,
     z_gain: float,
+    grids: float,
     loss: str,
     weights: str | None,
     seed: int,
@@ -192,6 +200,7 @@ def command(
             skip=skip,
             block=block,
             z_gain=z_gain,
+            grids=grids,
             loss=loss,
             weights=weights,
             seed=seed,

@@ -21,10 +21,12 @@ from nvcodec.model.shape import NetworkShape
 from nvcodec.video.frames import Frames
 from nvcodec.writer import latents_payload
 
+SEARCH = 12  # halvings, in octaves, of how many parameters a file of some size should have
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR, ROUNDS = 0.985, 3  # enough of them, and how often that is looked at
 REACH, HALVINGS = 8.0, 9  # the last adjustment: eighths of an octave, to either side, and how it is looked for
-PARAMETER_BITS = {False: 6.3, True: 4.5}  # of a file, for each of its parameters, without and with rate in the loss
+#: Of a file, for each value of its grids and each other parameter, without and with rate in the loss.
+GRID_BITS, OTHER_BITS = {False: 3.0, True: 1.6}, {False: 6.3, True: 4.0}
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
 CLOSE = 0.06  # dB above a target, at most
@@ -35,9 +37,28 @@ LEAP, BITS_GAIN = 1.0, 4.0  # octaves of bits that an attempt saves at most; dB 
 WIDEST = 3.0  # octaves that the size may differ from the probe's
 
 
-def parameters_for(file_bytes: int, rate: float) -> int:
-    """How many parameters a file of this size should hold; ``rate`` as in :class:`~nvcodec.fit.loop.FitOptions`."""
-    return round(8 * file_bytes / PARAMETER_BITS[rate > 0])
+def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[int], NetworkShape]) -> int:
+    """How many parameters a file of this size should hold.
+
+    Args:
+        file_bytes: its size.
+        frames: of the clip.
+        rate: as in :class:`~nvcodec.fit.loop.FitOptions`.
+        solve: gives the network of a number of parameters.
+    """
+    bits = 8 * file_bytes
+    few, many = bits / OTHER_BITS[rate > 0], min(MAX_WEIGHTS, bits / GRID_BITS[rate > 0])
+    for _ in range(SEARCH):
+        middle = math.sqrt(few * many)
+        try:
+            shape = solve(round(middle))
+        except UsageError:  # the clip cannot be coded with so few
+            few = middle
+            continue
+        values = sum(math.prod(size) for size in shape.grid_sizes.values())
+        taken = GRID_BITS[rate > 0] * values + OTHER_BITS[rate > 0] * (shape.parameters(frames) - values)
+        few, many = (middle, many) if taken < bits else (few, middle)
+    return round(few)
 
 
 def parameters_to_reach(

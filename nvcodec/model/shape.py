@@ -31,8 +31,11 @@ SKIP_FEATURE_SHARE = 1 / 6  # of the size, at most, for f
 #: Sets of grids, the richest first; the first one that has room is taken. From the last block but one back: channels,
 #: and frames for each knot. What moves is coarse, what is fine changes slowly.
 GRID_SETS: tuple[tuple[tuple[int, int], ...], ...] = (
+    ((3, 2), (6, 1), (12, 1)),
     ((2, 2), (4, 1), (8, 1)),
+    ((2, 3), (6, 2), (8, 1)),
     ((2, 4), (4, 2), (8, 1)),
+    ((1, 4), (3, 2), (6, 1)),
     ((1, 4), (2, 2), (4, 1)),
     ((1, 8), (2, 2), (4, 1)),
     ((0, 1), (2, 2), (4, 1)),

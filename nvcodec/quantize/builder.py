@@ -27,6 +27,7 @@ PRE_PEAK = 2047  # pre-activations and features: 12 bits
 FINEST = 12  # the finest unit of a table's input is 2^-12
 BIAS_PEAK = 2047
 BIAS_FRACTION = 4  # a bias unit is at most a quarter of a result's
+IDLE_STEP = 64  # the step index of a convolution that has no weights but zeros
 HEADROOM = 1.02  # integers may come out slightly above the float maximum
 
 T = TypeVar("T")
@@ -95,12 +96,17 @@ class Builder:
         bias = conv.bias.detach().double().cpu().numpy() + offset
         # A weight step times the input's unit is m * 2^-e by construction, up to float32's rounding.
         scale = conv.step.double().flatten().cpu().numpy() * unit
-        dead = ~weights.reshape(-1, weights[0].size).any(1)  # only zeros: any step will do
-        scale[dead] = scale[~dead].min(initial=scale.min())
-        while (steps := nearest_index(scale * 2.0**shift)).min() < 0:
+        # Where all of a group are zero any step will do.
+        groups = np.arange(0, len(weights), conv.group)
+        live = np.logical_or.reduceat(weights.reshape(len(weights), -1).any(1), groups).repeat(conv.group)[: len(scale)]
+        while live.any() and nearest_index(scale[live] * 2.0**shift).min() < 0:
             if limits:
                 raise BoundBroken
             shift -= 1
+        steps = np.full(len(scale), IDLE_STEP)
+        if live.any():
+            steps[live] = nearest_index(scale[live] * 2.0**shift)
+            steps[~live] = round(np.median(steps[live]))
         if steps.max() > MAX_STEP:
             raise BoundBroken
         t_units = 2.0 ** SECOND_SHIFTS[steps] / MULTIPLIERS[steps]  # of t in a unit of the result
