@@ -21,7 +21,7 @@ from nvcodec.errors import InputError, UsageError
 from nvcodec.fit import losses
 from nvcodec.fit.loop import Fit
 
-VERSION = 3
+VERSION = 4
 SUFFIX = ".checkpoint"
 FREE = ("steps", "seconds", "bfloat16")  # options that may change when a fit goes on
 

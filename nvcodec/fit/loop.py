@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping
@@ -27,9 +28,11 @@ from nvcodec.quantize.prepare import prepare
 from nvcodec.video.frames import Frames, checksum
 
 FINISHING = 1.2  # what follows the fit takes about as long as this part of an epoch of it
+GAIN, SWING = 6.0, 4.0  # to meet a size: octaves of worth and of steps that an octave too much moves in all its time
 GRID_RATE = 0.02  # Adam's for grids
 FIRST = 10  # steps until the machine has warmed up
 LEVEL_RATE = 1.6  # Adam's for the steps of rounding, in eighths of an octave
+WORTH = (0.02, 50.0)  # dB of quality, at least and at most, for twice the bytes, to meet a size
 LAST_RATE = 0.01  # of the peak
 PROLONGED_RATE = 0.04  # of the peak, where a fit goes on after its end
 
@@ -162,7 +165,9 @@ class Fit:
         self.fixed: list[torch.Tensor] | None = None
         self.quantised = False
         self.tail: tuple[float, float] | None = None  # from and to which spent() the fit winds down
-        self.allowed: list[float] = []  # bits of the weights; the last one counts
+        self.allowed: list[float] = []  # bits of weights and grids; the last one counts
+        self.worth = options.rate  # what the rate weighs now: more or less than it should, to meet these
+        self.length = options.quantised  # of the part of the budget in which they are to be met
 
     @functools.cached_property
     def clip(self) -> int:
@@ -205,7 +210,7 @@ class Fit:
         self.tail = self.tail[0] if self.tail else now, min(self.end, max(self.spent(1), now * (1 + part)))
 
     def allow(self, bits: float) -> None:
-        """From now on, while quantisation is in the loop, weights cost ``bits`` by :meth:`Rounding.bits`."""
+        """From now on, while quantisation is in the loop, weights and grids cost ``bits`` by :meth:`Rounding.bits`."""
         self.allowed.append(bits)
 
     def prolong(self, part: float) -> None:
@@ -213,6 +218,7 @@ class Fit:
         now = self.spent()
         end = now * (1 + part)
         self.tail = end - (end - now) / PROLONGED_RATE, end
+        self.length = end - now
 
     def climb(self) -> None:
         """Take winding down back: rates are high again, and nothing is rounded."""
@@ -248,12 +254,22 @@ class Fit:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()
         if self.quantised and self.allowed:
-            self.rounding.meet(self.allowed[-1])
+            self.meet(self.allowed[-1])
         self.step += 1
         self.seconds += time.monotonic() - ready
         if self.step == FIRST:
             self.first = self.seconds
         return error
+
+    def meet(self, bits: float) -> None:
+        """Towards weights and grids that cost ``bits``: let the rate weigh more or less, and move all steps a little.
+
+        Steps alone would do, but then bytes would go where the rate, as it was, wants them.
+        """
+        excess = math.log2(self.rounding.bits().item() / bits)
+        share = (self.spent(1) - self.spent()) / self.length
+        self.worth = min(WORTH[1], max(WORTH[0], self.worth * 2 ** (GAIN * excess * share))) if self.worth else 0.0
+        self.rounding.meet(bits, SWING * share if self.worth else 1.0)
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """What a step makes small, and the mean squared error beside it, for ``pictures`` [batch, 3, height, width],
@@ -267,7 +283,7 @@ class Fit:
         for z in own_z:
             loss = loss + self.options.normality * abnormality(z)
         if self.quantised and self.options.rate:
-            loss = loss + price(loss, self.rounding.bits(), self.options.rate)
+            loss = loss + price(loss, self.rounding.bits(), self.worth)
         return loss, F.mse_loss(decoded.detach(), pictures)
 
     def draw(self) -> list[int]:
@@ -338,6 +354,8 @@ class Fit:
             "queue": self.queue,
             "tail": self.tail,
             "allowed": list(self.allowed),
+            "worth": self.worth,
+            "length": self.length,
             "latent_steps": self.decoder.latent_steps,
         }
         return tensors, plain
@@ -352,6 +370,7 @@ class Fit:
         self.queue = list(plain["queue"])
         self.tail = tuple(plain["tail"]) if plain["tail"] else None
         self.allowed = list(plain["allowed"])
+        self.worth, self.length = plain["worth"], plain["length"]
         self.decoder.release()
         self.decoder.latent_steps = plain["latent_steps"]
         self.quantised = self.decoder.latent_steps is not None

@@ -105,10 +105,10 @@ class Rounding(nn.Module):
         self.apply_steps()
 
     @torch.no_grad()
-    def meet(self, bits: float) -> None:
-        """Move all steps together, by an octave at most, towards weights and grids that cost ``bits``."""
+    def meet(self, bits: float, reach: float) -> None:
+        """Move all steps together, by ``reach`` octaves at most, towards weights and grids that cost ``bits``."""
         self.shift(0)
-        self.shift(8 * min(1.0, max(-1.0, (bits - self.bits().item()) / self.values)))  # a bit a value is an octave
+        self.shift(8 * min(reach, max(-reach, (bits - self.bits().item()) / self.values)))  # a bit a value is an octave
 
     def _units(self) -> torch.Tensor:
         """What a weight's step is multiplied by in an accumulator, the unit of the input: one for each group."""

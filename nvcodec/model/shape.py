@@ -293,13 +293,13 @@ def _grids(room: float, width: int, height: int, frames: int) -> GridShape | Non
     strides = choose_strides(width, height)
     blank = NetworkShape(width, height, 1, 1, (1,) * len(strides), strides, (1,) * len(strides))
     for levels in GRID_SETS:
-        rows = [(0, 1), *levels, *[(0, 1)] * (len(strides) - 1 - len(levels))][::-1]
+        near = levels[: len(strides) - 1]  # a network of few blocks has no coarse ones
+        rows = [(0, 1), *near, *[(0, 1)] * (len(strides) - 1 - len(near))][::-1]
         channels, spacing = zip(*rows, strict=True)
         grids = GridShape(frames, channels, tuple(-(-(frames - 1) // each) + 1 for each in spacing))
-        if len(rows) == len(strides):
-            sizes = dataclasses.replace(blank, grids=grids).grid_sizes.values()
-            if sum(map(math.prod, sizes)) <= room:
-                return grids
+        sizes = dataclasses.replace(blank, grids=grids).grid_sizes.values()
+        if sizes and sum(map(math.prod, sizes)) <= room:
+            return grids
     return None
 
 
