@@ -2,9 +2,10 @@
 
     python benchmarks/before.py CLIPS_FOLDER OLDER_CHECKOUT benchmarks/before.json [--jobs 2] [--only CLIP] [--older]
 
-The older one encodes four sizes of each clip with its defaults; this one then gets as much processor time for each of
-them. Every encode is a process with one thread, --jobs at a time; its time is the processor's, all of it,
-reading and verifying included. Results are added to the JSON as they come; what is there is not measured again.
+The older one encodes four sizes of each clip with its defaults; for each of them this one is to make a file of 0.6 times
+the bytes in as much processor time. Every encode is a process with one thread, --jobs at a time; its time is the
+processor's, all of it, reading and verifying included. Results are added to the JSON as they come; what is there is not
+measured again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import click
 from machine import provenance
 
+SHARE = 0.6
 HERE = Path(__file__).resolve().parent.parent
 #: Source and selection of each clip, and sizes.
 CLIPS: dict[str, tuple[str, list[str], list[int]]] = {
@@ -85,7 +87,7 @@ def main(folder: Path, older: Path, output: Path, jobs: int, only: tuple[str, ..
         if str(size) in results.get(name, {}).get(which, {}):
             return
         source, selection, _ = CLIPS[name]
-        row = encode(checkout, (folder / source).resolve(), ["--size", str(size), *selection, *options])
+        row = encode(checkout, (folder / source).resolve(), [*selection, *options])
         made = provenance()
         if which == "older":
             made["commit"] = commit.stdout.strip()
@@ -95,10 +97,11 @@ def main(folder: Path, older: Path, output: Path, jobs: int, only: tuple[str, ..
         click.echo(f"{name} {which} {size}: {row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB", err=True)
 
     def pair(name: str, size: int) -> None:
-        point(name, "older", size, older.resolve(), [])
+        point(name, "older", size, older.resolve(), ["--size", str(size)])
         if not older_only:
             seconds = results[name]["older"][str(size)]["processor_seconds"]
-            point(name, "this", size, HERE, ["--time-limit", f"{seconds:.1f}s"])
+            target = round(SHARE * results[name]["older"][str(size)]["file_bytes"])
+            point(name, "this", size, HERE, ["--target-size", str(target), "--time-limit", f"{seconds:.1f}s"])
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(pair, name, size) for name in only or CLIPS for size in CLIPS[name][2]]

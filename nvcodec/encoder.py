@@ -46,11 +46,13 @@ from nvcodec.reader import read_stream
 from nvcodec.stream import Layer, Segment, Stream
 from nvcodec.video.clip import Clip, steady
 from nvcodec.video.frames import Frames
+from nvcodec.video.motion import change
 from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file, check_writable
 from nvcodec.writer import write_stream
 
 DEFAULT_LAMBDA = 1.5
+STILL = 0.55  # of the detail, at most, is another four frames later where a clip counts as still
 PLACEHOLDER = "{}"
 PARAMETERS_PER_CHECKSUM = 8000  # at least: about a thousandth of a file are checksums
 INDEX_FRAMES = 2000  # a shorter video has so few units that an index would not help
@@ -144,7 +146,7 @@ def encode(
             be left out; one that can meet it is then chosen.
         target_size: bytes the file should have. It will have at most these, and at least 98 % of them; whether it has
             is in the result (:attr:`Encoded.on_size`). Several sizes make several files of one fit, which share all
-            but its last fifth.
+            but its last part.
         bitrate: the same in bits a second.
         target_psnr: end as soon as the file reaches this RGB PSNR, dB; without another limit within the longest preset.
             Without ``size``, bytes that it does not need are then saved. What was reached is in the result.
@@ -257,7 +259,14 @@ def encode(
         steps = max(1, round((max(PRESETS.values()) if longest else PRESETS[preset or "normal"]) * normal))
     options = FitOptions(steps, None, seed=seed, rep=block == "rep", rate=rd_lambda, bfloat16=fast_bfloat16(where))
     network = functools.partial(
-        solve, width=clip.width, height=clip.height, frames=len(clip.frames), skip=skip, z_gain=z_gain, grids=grids
+        solve,
+        width=clip.width,
+        height=clip.height,
+        frames=len(clip.frames),
+        skip=skip,
+        z_gain=z_gain,
+        grids=grids,
+        still=change(clip.frames) < STILL,
     )
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
@@ -272,7 +281,8 @@ def encode(
                 whole = dataclasses.replace(options, steps=min(steps or normal, normal))
                 parameters = parameters_to_reach(target_psnr, clip.frames, whole, where, loss, network, asked)
         elif parameters is None:
-            parameters = parameters_for(max(allowed), len(clip.frames), rd_lambda, network)
+            middle = round(math.sqrt(max(allowed) * min(allowed)))
+            parameters = parameters_for(middle, len(clip.frames), rd_lambda, network)
         shape = network(parameters)
         _check_memory(shape, parameters, max_memory, where)
         if time_limit is not None:
@@ -372,7 +382,7 @@ class _Files:
     def room(self, fit: Fit, file_bytes: int) -> int:
         """Bytes there are for weights in a file of ``file_bytes``, by a file of the fit as it is now."""
         draft = self.write(self.stream(fit.result()))
-        return file_bytes - (len(draft) - rounded_bytes(fit.decoder))
+        return file_bytes - (len(draft) - rounded_bytes(fit.result()))
 
     def make(self, fit: Fit) -> Encoded:
         """The file, decoded once more and compared."""

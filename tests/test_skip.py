@@ -81,7 +81,7 @@ def numpy_forward(builder: Builder, target: int, x: np.ndarray) -> np.ndarray:
 def test_integer_round_trip(scale: int) -> None:
     """NumPy maps integers forward, f = x1 + phi(x2), z = x2 + eta(f), and the exact network gives them back."""
     torch.manual_seed(3)
-    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible", 1.0)
+    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible", 1.0, grids=0)
     assert shape.skip
     decoder = Decoder(shape)
     scramble(decoder.skips[scale], 0.08)
@@ -113,7 +113,7 @@ def test_integer_round_trip(scale: int) -> None:
 
 
 def test_the_fit_sees_the_decoders_noise() -> None:
-    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible", z_gain=0.5)
+    shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible", z_gain=0.5, grids=0)
     assert len(shape.skip_grids) == 2
     tensors = sampled(shape, 77)
     for op, tensor in zip(noise_operations(shape), tensors, strict=True):
@@ -133,7 +133,7 @@ def test_abnormality() -> None:
 
 
 def test_shapes_at_every_step() -> None:
-    shape = solve(100_000, WIDTH, HEIGHT, 3, "invertible", 1.0)
+    shape = solve(100_000, WIDTH, HEIGHT, 3, "invertible", 1.0, grids=0)
     encoder, decoder = Encoder(shape), Decoder(shape)
     assert shape.skip
     assert len(shape.skip_grids) == 2
@@ -150,7 +150,7 @@ def test_shapes_at_every_step() -> None:
 def test_integers_follow_the_float_network(skip: str, z_gain: float, bias: float) -> None:
     """Units, offsets, ranges and the order of operations: only rounding of activations tells the two apart."""
     torch.manual_seed(1)
-    shape = solve(25_000, WIDTH, HEIGHT, 2, skip, z_gain)
+    shape = solve(25_000, WIDTH, HEIGHT, 2, skip, z_gain, grids=0)
     decoder = Decoder(shape)
     for module in decoder.skips:
         scramble(module, 0.1)
@@ -174,7 +174,7 @@ def test_integers_follow_the_float_network(skip: str, z_gain: float, bias: float
 def test_the_loss_wants_help_from_sampled_z(monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture gets worse without the features or with another z; ``normality`` draws the encoder's z to N(0, 1)."""
     clip = moving_squares(4, HEIGHT, WIDTH)
-    shape = solve(25_000, WIDTH, HEIGHT, 4, "invertible", 1.0)
+    shape = solve(25_000, WIDTH, HEIGHT, 4, "invertible", 1.0, grids=0)
     ends = {}
     for normality in (0.0, 1e-2):
         values: list[float] = []
@@ -206,7 +206,7 @@ def test_the_loss_wants_help_from_sampled_z(monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_switch_gives_a_file(skip: str) -> None:
     """The independent decoder agrees, and ``info`` shows f and the connection's weights by themselves."""
     clip = moving_squares(3, HEIGHT, WIDTH)
-    options = {"size": "25k", "steps": 20, "device": "cpu", "skip": skip}
+    options = {"size": "25k", "steps": 20, "device": "cpu", "skip": skip, "grids": 0.0}
     encoded = nvcodec.encode(clip, block="plain", z_gain=0.7, **options)
     stream = read_stream(encoded.data)
     kinds = bytes_by_kind(stream)
@@ -224,7 +224,7 @@ def test_every_switch_gives_a_file(skip: str) -> None:
 
 @pytest.mark.parametrize("skip", SKIPS)
 def test_weights_of_the_skip_are_told_from_others(skip: str) -> None:
-    shape = solve(25_000, WIDTH, HEIGHT, 2, skip)
+    shape = solve(25_000, WIDTH, HEIGHT, 2, skip, grids=0)
     decoder, latents = Decoder(shape), some_latents(shape)
     prepare(decoder, latents)
     layer = export(decoder, latents, sampled(shape, 0))
@@ -250,7 +250,7 @@ def test_wrong_switches(options: dict) -> None:
 @pytest.mark.parametrize("when", ["before the switch", "after it"])
 @pytest.mark.parametrize("skip", SKIPS)
 def test_a_diverged_fit_is_one_sentence(skip: str, when: str) -> None:
-    shape = solve(25_000, WIDTH, HEIGHT, 2, skip)
+    shape = solve(25_000, WIDTH, HEIGHT, 2, skip, grids=0)
     decoder, latents = Decoder(shape), some_latents(shape)
     if when == "after it":
         prepare(decoder, latents)

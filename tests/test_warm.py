@@ -41,7 +41,7 @@ def test_restored_decoders_give_the_same_pictures(kind: str) -> None:
     latents = [torch.from_numpy(latent) for latent in restore(video.stream.segments[0].layers[0]).latents]
     for frame, picture in enumerate(video):
         with torch.no_grad():
-            ours = fit.decoder([latent[frame : frame + 1] for latent in latents], fit.noise)[0]
+            ours = fit.decoder([latent[frame : frame + 1] for latent in latents], fit.noise, [frame])[0]
         assert (255 * ours.clamp(0, 1) - picture).abs().max() < 2.5
 
 

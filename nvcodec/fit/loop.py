@@ -33,6 +33,7 @@ GRID_RATE = 0.02  # Adam's for grids
 FIRST = 10  # steps until the machine has warmed up
 LEVEL_RATE = 1.6  # Adam's for the steps of rounding, in eighths of an octave
 WORTH = (0.02, 50.0)  # dB of quality, at least and at most, for twice the bytes, to meet a size
+LATENT_RATE = 0.03  # Adam's for latents, of their root mean square
 LAST_RATE = 0.01  # of the peak
 PROLONGED_RATE = 0.04  # of the peak, where a fit goes on after its end
 
@@ -72,7 +73,7 @@ class FitOptions:
     encoder: float = 0.25
     encoder_epochs: float = 2.0
     encoder_steps: int = 150
-    quantised: float = 0.2
+    quantised: float = 0.3
     rate: float = 0.0
     bfloat16: bool = False
     normality: float = 1e-4
@@ -155,6 +156,8 @@ class Fit:
         self.optimisers = [*optimisers(learned, options), (_adam(levels), LEVEL_RATE)]
         if grids:
             self.optimisers.append((_adam(grids), GRID_RATE))
+        self.own = len(self.optimisers)  # those of the network
+        self.latent_rates: list[float] = []
         self.frames = frames.to(device) if isinstance(frames, torch.Tensor) else frames
         self.noise = [z.to(device) for z in sampled(shape, options.seed % 2**32)]
         self.order = torch.Generator().manual_seed(options.seed)
@@ -225,6 +228,8 @@ class Fit:
         self.tail = None
         self.quantised = False
         self.decoder.release()
+        for latent in self.fixed or ():
+            latent.requires_grad_(False)
 
     def factor(self) -> float:
         """Of the learning rates, now."""
@@ -249,6 +254,8 @@ class Fit:
         with torch.enable_grad():
             loss, error = self.objective(target, chosen)
         self.network.zero_grad(set_to_none=True)
+        for latent in self.fixed or ():
+            latent.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         for optimiser, rate in self.optimisers:
             optimiser.param_groups[0]["lr"] = rate * factor
@@ -305,8 +312,15 @@ class Fit:
     def fix_latents(self) -> None:
         """End the encoder's part of the fit, if that has not been done."""
         if self.fixed is None:
-            self.fixed = self.latents()
+            latents = self.latents()
+            self.hold(latents, [LATENT_RATE * float(latent.square().mean().sqrt()) for latent in latents])
             self.encoder.zero_grad(set_to_none=True)  # optimisers leave alone what has no gradient
+
+    def hold(self, latents: list[torch.Tensor], rates: list[float]) -> None:
+        """Take these latents from now on, which are learned at these rates while quantisation is in the loop."""
+        self.fixed = self.rounding.latents = latents
+        self.latent_rates = rates
+        self.optimisers += [(_adam([latent]), rate) for latent, rate in zip(latents, rates, strict=True)]  # type: ignore[list-item]
 
     def quantise(self) -> None:
         """Put quantisation into the loop, if it is not there and is wanted; the latents are fixed before."""
@@ -316,6 +330,12 @@ class Fit:
             self.rounding.begin()
             self.rounding.apply_steps()
             self.quantised = True
+            self.learn_latents()
+
+    def learn_latents(self) -> None:
+        """From now on the latents are fitted, too, but for those whose steps have to be powers of two."""
+        for latent in self.rounding.latents[: self.rounding.learned]:
+            latent.requires_grad_(True)
 
     def result(self) -> Fitted:
         """The network as it is now, quantised if that is wanted."""
@@ -329,7 +349,7 @@ class Fit:
     def latents(self) -> list[torch.Tensor]:
         """The embeddings and each f of all frames: those that are fixed, or what the encoder makes of them now."""
         if self.fixed is not None:
-            return self.fixed
+            return [latent.detach() for latent in self.fixed]
         latents = [
             analyse(self.encoder, self.decoder, as_float(self.frames[[place]].to(self.device)))[0]
             for place in range(len(self.frames))
@@ -344,7 +364,7 @@ class Fit:
             for place, kept in optimiser.state_dict()["state"].items():
                 tensors.update({f"optimiser.{number}.{place}.{name}": value for name, value in kept.items()})
         for place, latent in enumerate(self.fixed or ()):
-            tensors[f"latents.{place}"] = latent
+            tensors[f"latents.{place}"] = latent.detach()
         tensors["order"] = self.order.get_state()
         plain = {
             "step": self.step,
@@ -356,7 +376,8 @@ class Fit:
             "allowed": list(self.allowed),
             "worth": self.worth,
             "length": self.length,
-            "latent_steps": self.decoder.latent_steps,
+            "latent_steps": [step.item() for step in self.decoder.latent_steps or ()],
+            "latent_rates": self.latent_rates,
         }
         return tensors, plain
 
@@ -372,8 +393,9 @@ class Fit:
         self.allowed = list(plain["allowed"])
         self.worth, self.length = plain["worth"], plain["length"]
         self.decoder.release()
-        self.decoder.latent_steps = plain["latent_steps"]
-        self.quantised = self.decoder.latent_steps is not None
+        steps = [torch.tensor(step, device=self.device) for step in plain["latent_steps"]]
+        self.decoder.latent_steps = steps or None
+        self.quantised = bool(steps)
         if not any(".branches." in name for name in tensors):
             for conv in self.decoder.convs():
                 conv.fold()
@@ -381,7 +403,13 @@ class Fit:
         if self.quantised:
             self.rounding.apply_steps()
         latents = _below(tensors, "latents.")
-        self.fixed = [latents[str(place)].to(self.device) for place in range(len(latents))] or None
+        self.optimisers = self.optimisers[: self.own]
+        self.fixed = None
+        if latents:
+            kept = [latents[str(place)].to(self.device, copy=True) for place in range(len(latents))]
+            self.hold(kept, plain["latent_rates"])
+            if self.quantised:
+                self.learn_latents()
         for number, (optimiser, _) in enumerate(self.optimisers):
             state: dict[int, dict[str, torch.Tensor]] = {}
             for name, value in _below(tensors, f"optimiser.{number}.").items():

@@ -23,10 +23,10 @@ COHERENCE = 0.85  # bits of a grid's values, by those that an estimate from its 
 
 
 class Rounding(nn.Module):
-    """The steps of a decoder's weights and grids.
+    """The steps of a decoder's weights, of its grids, and of the ``latents`` that it is given when they are there.
 
-    ``levels`` [groups of all convolutions, then grids] are their logarithms, in eighths of an octave: the higher the
-    finer. For weights they are rounded to the steps that the stream has (specification, section 6.3).
+    ``levels`` [groups of all convolutions, then grids, then latents] are their logarithms, in eighths of an octave: the
+    higher the finer. For weights they are rounded to the steps that the stream has (specification, section 6.3).
     """
 
     def __init__(self, decoder: Decoder) -> None:
@@ -34,16 +34,24 @@ class Rounding(nn.Module):
         self._decoder = (decoder,)  # no submodule: its parameters are its own
         self.groups = [math.ceil(conv.out_channels / conv.group) for conv in decoder.convs()]
         self.count = sum(self.groups)
-        self.levels = nn.Parameter(torch.zeros(self.count + len(decoder.grids)))
+        self.learned = 1 if decoder.invertible else 1 + len(decoder.skips)  # latents whose step may be anything
+        self.latents: list[torch.Tensor] = []
+        self.levels = nn.Parameter(torch.zeros(self.count + len(decoder.grids) + self.learned))
         self.finest: torch.Tensor
         self.register_buffer("finest", torch.zeros_like(self.levels.detach()))
 
     @property
     def values(self) -> int:
-        """Weights, and values of grids."""
+        """Weights, values of grids, and latents."""
+        weights = sum(conv.weight.numel() for conv in self._decoder[0].convs())
+        return weights + sum(values.numel() for values, _ in self._stored())
+
+    def _stored(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Grids and learned latents, and their steps."""
         decoder = self._decoder[0]
-        rounded = [*(conv.weight for conv in decoder.convs()), *(grid.values for grid in decoder.grids.values())]
-        return sum(parameter.numel() for parameter in rounded)
+        assert decoder.latent_steps is not None
+        stored = [(grid.values, grid.step) for grid in decoder.grids.values() if grid.step is not None]
+        return stored + list(zip(self.latents[: self.learned], decoder.latent_steps, strict=False))
 
     @torch.no_grad()
     def begin(self) -> None:
@@ -54,18 +62,23 @@ class Rounding(nn.Module):
             steps.append(conv.step.flatten()[:: conv.group].double())
         units = self._units()
         indices = torch.from_numpy(nearest_index((torch.cat(steps) * units).cpu().numpy()))
-        grids = [grid.step.double() for grid in self._decoder[0].grids.values() if grid.step is not None]
-        coarse = -8 * torch.log2(torch.stack(grids)) if grids else units[:0]
-        self.levels.copy_(torch.cat([indices.to(units) + 8 * torch.log2(units), coarse]))
+        decoder = self._decoder[0]
+        assert decoder.latent_steps is not None
+        own = [grid.step for grid in decoder.grids.values() if grid.step is not None]
+        others = torch.stack([*own, *decoder.latent_steps[: self.learned]]).detach().double()
+        self.levels.copy_(torch.cat([indices.to(units) + 8 * torch.log2(units), -8 * torch.log2(others)]))
         self.finest.copy_(self.levels)
 
     def apply_steps(self) -> None:
-        """Give the decoder's grids and convolutions their steps, with a gradient to the levels."""
+        """Give the decoder's latents, grids and convolutions their steps, with a gradient to the levels."""
         decoder = self._decoder[0]
         bounded = torch.maximum(self.levels, self.finest - COARSEST).double()
-        levels, own = torch.split(bounded, [self.count, len(decoder.grids)])
-        for grid, level in zip(decoder.grids.values(), own, strict=True):
-            grid.step = torch.exp2(-level / 8).to(grid.values.dtype)
+        levels, others = torch.split(bounded, [self.count, len(bounded) - self.count])
+        own = list(torch.exp2(-others / 8).to(self.levels.dtype))
+        for grid, step in zip(decoder.grids.values(), own[: -self.learned], strict=True):
+            grid.step = step
+        assert decoder.latent_steps is not None
+        decoder.latent_steps[: self.learned] = own[-self.learned :]
         units = self._units()
         indices = (levels.detach() - 8 * torch.log2(units)).round()
         multipliers = torch.from_numpy(OCTAVE).to(levels.device)[indices.long() % 8]
@@ -76,11 +89,11 @@ class Rounding(nn.Module):
             conv.step = channels.to(conv.weight.dtype).view(-1, 1, 1, 1)
 
     def bits(self) -> torch.Tensor:
-        """What weights and grids cost, roughly and smoothly: [] bits.
+        """What weights, grids and latents cost, roughly and smoothly: [] bits.
 
         Each weight is taken for a draw from a distribution whose mean magnitude is that of its output channel times
-        that of its place in the kernel; each change of a grid from knot to knot for one with that of its channel and
-        its neighbours.
+        that of its place in the kernel; each change of a grid or latent from knot to knot, or frame to frame, for one
+        with that of its channel and its neighbours.
         """
         total = self.levels.new_zeros(())
         for conv in self._decoder[0].convs():
@@ -88,9 +101,8 @@ class Rounding(nn.Module):
             steps = (conv.weight / conv.step).abs()
             magnitude = steps.mean((1, 2, 3), keepdim=True) * steps.mean(0, keepdim=True) / (steps.mean() + 1e-6)
             total = total + torch.log2(1 + 2 * math.e * magnitude).sum()
-        for grid in self._decoder[0].grids.values():
-            assert grid.step is not None
-            steps = grid.values / grid.step
+        for values, step in self._stored():
+            steps = values / step
             steps = torch.cat([steps[:1], steps[1:] - steps[:-1]]).abs()
             near = F.avg_pool2d(steps, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
             magnitude = (near + steps.mean((2, 3), keepdim=True)) / 2

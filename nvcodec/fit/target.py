@@ -13,10 +13,10 @@ from nvcodec.bitstream.ops import MAX_WEIGHTS
 from nvcodec.entropy.coder import encode_chunk
 from nvcodec.entropy.contexts import Rows
 from nvcodec.errors import UsageError
-from nvcodec.fit.loop import Fit, FitOptions, snapshot
+from nvcodec.fit.loop import Fit, FitOptions, Fitted, snapshot
 from nvcodec.fit.losses import Loss
 from nvcodec.fit.run import SAFETY, Asked, Keep, Watch, run
-from nvcodec.model.decoder import Decoder
+from nvcodec.model.decoder import integers
 from nvcodec.model.shape import NetworkShape
 from nvcodec.video.frames import Frames
 from nvcodec.writer import latents_payload
@@ -26,7 +26,7 @@ AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adj
 NEAR, ROUNDS = 0.985, 3  # enough of them, and how often that is looked at
 REACH, HALVINGS = 8.0, 9  # the last adjustment: eighths of an octave, to either side, and how it is looked for
 #: Of a file, for each value of its grids and each other parameter, without and with rate in the loss.
-GRID_BITS, OTHER_BITS = {False: 3.0, True: 1.8}, {False: 6.3, True: 3.3}
+GRID_BITS, OTHER_BITS = {False: 3.0, True: 1.5}, {False: 6.3, True: 2.9}
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
 CLOSE = 0.06  # dB above a target, at most
@@ -101,14 +101,18 @@ def _possible(parameters: float, solve: Callable[[int], NetworkShape]) -> int:
             return wanted
 
 
-def rounded_bytes(decoder: Decoder) -> int:
-    """What weights and grids take in a file, read from their chunks."""
+def rounded_bytes(fitted: Fitted) -> int:
+    """What weights, grids and latents take in a file, read from their chunks."""
+    decoder = fitted.decoder
+    assert decoder.latent_steps is not None
     total = 0
     for conv in decoder.convs():
         rows = conv.integers().detach().cpu().numpy().astype(np.int16).reshape(conv.out_channels, -1)
         total += len(encode_chunk(rows, Rows(conv.group)))
     for grid in decoder.grids.values():
         total += len(latents_payload(0, 0, grid.integers().detach().cpu().numpy().astype(np.int16)))
+    for latent, step in zip(fitted.latents, decoder.latent_steps, strict=True):
+        total += len(latents_payload(0, 0, integers(latent, step).detach().cpu().numpy().astype(np.int16)))
     return total
 
 
@@ -126,20 +130,20 @@ def run_to_size(
     """
     for part, end in enumerate((1 - fit.options.quantised / 2, 1.0)):
         if len(fit.allowed) == part and not stop():  # a fit that was resumed in this part knows already
-            fit.allow(fit.rounding.bits().item() / rounded_bytes(fit.decoder) * AIM * weights())
+            fit.allow(fit.rounding.bits().item() / rounded_bytes(fit.result()) * AIM * weights())
         run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
     if stop():
         return  # what a checkpoint keeps is the fit as it was
     for _ in range(ROUNDS):
         room = weights()  # biases and steps change a little with the steps
-        if NEAR * room <= rounded_bytes(fit.decoder) <= room:
+        if NEAR * room <= rounded_bytes(fit.result()) <= room:
             return
         coarse, fine, at = -REACH, REACH, 0.0
         for _ in range(HALVINGS):
             middle = (coarse + fine) / 2
             fit.rounding.shift(middle - at)
             at = middle
-            coarse, fine = (middle, fine) if rounded_bytes(fit.decoder) <= AIM * room else (coarse, middle)
+            coarse, fine = (middle, fine) if rounded_bytes(fit.result()) <= AIM * room else (coarse, middle)
         fit.rounding.shift(coarse - at)
 
 

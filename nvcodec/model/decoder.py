@@ -21,9 +21,15 @@ LATENT_PEAK = 127
 GRID_SPREAD = 0.02  # standard deviation of a new grid's values
 
 
-def latent_integers(latent: torch.Tensor, step: float) -> torch.Tensor:
-    """What a file holds of ``latent``: multiples of ``step`` within +-127, still float32."""
-    return (latent / step).round().clamp(-LATENT_PEAK, LATENT_PEAK)
+def integers(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    """What a file holds of latents or a grid: multiples of ``step`` within +-127, still float32."""
+    return (values / step).round().clamp(-LATENT_PEAK, LATENT_PEAK)
+
+
+def rounded(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    """What a decoder makes of these multiples, with a gradient to the values and the step."""
+    steps = (values / step).clamp(-LATENT_PEAK, LATENT_PEAK)
+    return ste(steps, steps.round()) * step
 
 
 class Grid(nn.Module):
@@ -51,14 +57,13 @@ class Grid(nn.Module):
     def integers(self) -> torch.Tensor:
         """What a file holds: multiples of the step, still float32."""
         assert self.step is not None
-        return (self.values / self.step).round().clamp(-LATENT_PEAK, LATENT_PEAK)
+        return integers(self.values, self.step)
 
     def at(self, frames: Sequence[int]) -> torch.Tensor:
         """Its values at ``frames``: [frames, channels, height, width]."""
         values: torch.Tensor = self.values
         if self.step is not None:
-            steps = (values / self.step).clamp(-LATENT_PEAK, LATENT_PEAK)
-            values = ste(steps, steps.round()) * self.step
+            values = rounded(values, self.step)
         made = []
         for frame in frames:
             knot, part = position(frame, self.frames, len(values))
@@ -105,7 +110,7 @@ class Decoder(nn.Module):
         frames = shape.grids.frames if shape.grids else 0
         grids = {str(place): Grid(size, frames, shape.channels[place]) for place, size in shape.grid_sizes.items()}
         self._grids = nn.ModuleDict(grids)
-        self.latent_steps: list[float] | None = None
+        self.latent_steps: list[torch.Tensor] | None = None
 
     @property
     def trunk(self) -> list[Conv]:
@@ -116,6 +121,11 @@ class Decoder(nn.Module):
     def skips(self) -> list[Skip]:
         """The skip connection, scale by scale, the smallest first."""
         return cast("list[Skip]", list(self._skips))
+
+    @property
+    def invertible(self) -> bool:
+        """Whether the features f go through coupling layers, where their steps have to be powers of two."""
+        return any(skip.coupling is not None for skip in self.skips)
 
     @property
     def grids(self) -> dict[int, Grid]:
@@ -153,10 +163,7 @@ class Decoder(nn.Module):
         """The latents as a decoder gets them, with the gradients of those given."""
         if self.latent_steps is None:
             return list(latents)
-        return [
-            ste(latent, latent_integers(latent, step) * step)
-            for latent, step in zip(latents, self.latent_steps, strict=True)
-        ]
+        return [rounded(latent, step) for latent, step in zip(latents, self.latent_steps, strict=True)]
 
     def forward(
         self, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor], frames: Sequence[int] = ()

@@ -28,26 +28,44 @@ GOOD_ENOUGH = 0.003  # distance from the size, of it, at which no better network
 SKIP_SCALES = 2  # Table 1
 SKIP_SHARE = 0.04  # of the size, for the coupling layer of one scale
 SKIP_FEATURE_SHARE = 1 / 6  # of the size, at most, for f
-#: Sets of grids, the richest first; the first one that has room is taken. From the last block but one back: channels,
-#: and frames for each knot. What moves is coarse, what is fine changes slowly.
-GRID_SETS: tuple[tuple[tuple[int, int], ...], ...] = (
-    ((3, 2), (6, 1), (12, 1)),
-    ((2, 2), (4, 1), (8, 1)),
-    ((2, 3), (6, 2), (8, 1)),
-    ((2, 4), (4, 2), (8, 1)),
-    ((1, 4), (3, 2), (6, 1)),
-    ((1, 4), (2, 2), (4, 1)),
-    ((1, 8), (2, 2), (4, 1)),
-    ((0, 1), (2, 2), (4, 1)),
-    ((0, 1), (1, 2), (4, 1)),
-    ((0, 1), (1, 4), (4, 1)),
-    ((0, 1), (0, 1), (2, 1)),
-)
+#: Sets of grids; the one with the most values that has room is taken. From the last block but one back: channels, and
+#: frames for each knot. Where the picture stays where it is, fine grids with few knots are worth most; where it
+#: moves, coarser ones with one for every frame.
+GRID_SETS: dict[bool, tuple[tuple[tuple[int, int], ...], ...]] = {
+    True: (
+        ((3, 2), (6, 1), (12, 1)),
+        ((2, 2), (4, 1), (8, 1)),
+        ((2, 4), (4, 1), (8, 1)),
+        ((2, 4), (4, 2), (8, 1)),
+        ((1, 4), (3, 2), (6, 1)),
+        ((1, 4), (2, 2), (4, 1)),
+        ((1, 8), (2, 2), (4, 1)),
+        ((1, 8), (1, 4), (4, 1)),
+        ((1, 16), (1, 8), (4, 1)),
+        ((0, 1), (1, 8), (2, 1)),
+        ((0, 1), (0, 1), (2, 1)),
+        ((0, 1), (0, 1), (1, 1)),
+    ),
+    False: (
+        ((2, 4), (6, 1), (12, 1)),
+        ((1, 4), (4, 1), (8, 1)),
+        ((1, 8), (3, 1), (8, 1)),
+        ((0, 1), (3, 1), (8, 1)),
+        ((0, 1), (2, 1), (6, 1)),
+        ((0, 1), (1, 1), (4, 1)),
+        ((0, 1), (2, 2), (2, 1)),
+        ((0, 1), (1, 2), (4, 1)),
+        ((0, 1), (1, 2), (2, 1)),
+        ((0, 1), (1, 4), (2, 1)),
+        ((0, 1), (0, 1), (2, 1)),
+        ((0, 1), (0, 1), (1, 1)),
+    ),
+}
 DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
 
 SKIPS = ("invertible", "direct", "none")  # how features of the encoder reach the decoder beside the embedding
 BLOCKS = ("rep", "plain")  # whether blocks are reparameterised while they are fitted
-DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_Z_GAIN, DEFAULT_GRIDS = "direct", "plain", 0.0, 0.8
+DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_Z_GAIN, DEFAULT_GRIDS = "direct", "plain", 0.0, 0.85
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,6 +263,7 @@ def solve(
     skip: str = DEFAULT_SKIP,
     z_gain: float = DEFAULT_Z_GAIN,
     grids: float = DEFAULT_GRIDS,
+    still: bool = True,
 ) -> NetworkShape:
     """The network of ``size`` parameters, all that is stored counted, for ``frames`` pictures.
 
@@ -257,13 +276,14 @@ def solve(
         z_gain: standard deviation of the sampled z, 0 to 16.
         grids: share of the size that the values of feature grids may take, 0 to 1; there are none where even the
             fewest would take more.
+        still: whether most of the picture stays where it is; which grids are taken depends on it.
 
     Raises:
         UsageError: the clip cannot be coded with so few parameters, or no stream holds as many.
     """
     if size > MAX_WEIGHTS:
         raise UsageError(f"--size may be at most {MAX_WEIGHTS}, got {size}")
-    own = _grids(grids * size, width, height, frames)
+    own = _grids(grids * size, width, height, frames, still)
     for scales in range(SKIP_SCALES if skip != "none" else 0, -1, -1):
         connection = _connection(scales, size, skip, z_gain)
         preset = _preset(size, width, height, connection)
@@ -288,19 +308,20 @@ def _connection(scales: int, size: int, kind: str, z_gain: float) -> SkipShape |
     return SkipShape(scales, 2 * growth, growth, round(256 * z_gain))
 
 
-def _grids(room: float, width: int, height: int, frames: int) -> GridShape | None:
-    """The richest set of grids with at most ``room`` values."""
+def _grids(room: float, width: int, height: int, frames: int, still: bool) -> GridShape | None:
+    """The set of grids with the most values, at most ``room`` of them."""
     strides = choose_strides(width, height)
     blank = NetworkShape(width, height, 1, 1, (1,) * len(strides), strides, (1,) * len(strides))
-    for levels in GRID_SETS:
+    best, most = None, 0
+    for levels in GRID_SETS[still]:
         near = levels[: len(strides) - 1]  # a network of few blocks has no coarse ones
         rows = [(0, 1), *near, *[(0, 1)] * (len(strides) - 1 - len(near))][::-1]
         channels, spacing = zip(*rows, strict=True)
         grids = GridShape(frames, channels, tuple(-(-(frames - 1) // each) + 1 for each in spacing))
-        sizes = dataclasses.replace(blank, grids=grids).grid_sizes.values()
-        if sizes and sum(map(math.prod, sizes)) <= room:
-            return grids
-    return None
+        values = sum(math.prod(size) for size in dataclasses.replace(blank, grids=grids).grid_sizes.values())
+        if most < values <= room:
+            best, most = grids, values
+    return best
 
 
 def _preset(size: int, width: int, height: int, skip: SkipShape | None) -> NetworkShape | None:

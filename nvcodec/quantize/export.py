@@ -29,7 +29,7 @@ from nvcodec.bitstream.ops import (
 )
 from nvcodec.exact.functions import NORMAL_SHIFT
 from nvcodec.model.conv import Conv
-from nvcodec.model.decoder import Decoder, latent_integers
+from nvcodec.model.decoder import Decoder, integers
 from nvcodec.model.skip import SLOPE, DenseBlock, Skip, noise_operations
 from nvcodec.quantize.builder import FINEST, HEADROOM, PRE_PEAK, Builder, Value, integer_range
 from nvcodec.quantize.observe import Seen, observe
@@ -67,7 +67,7 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
     kinds = [LatentKind.EMBEDDING] + [LatentKind.SKIP_FEATURE] * len(shape.skip_grids)
     held = {}
     for latent, step, kind in zip(latents, steps, kinds, strict=True):
-        values = latent_integers(latent, step).cpu().numpy().astype(np.int16)
+        values = integers(latent, step).cpu().numpy().astype(np.int16)
         channels, height, width = values.shape[1:]
         held[builder.add(Latent(channels, height, width, int(values.min()), int(values.max()), kind))] = values
     embedding, *features = held
@@ -79,13 +79,16 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
         knots, channels, height, width = values.shape
         place = builder.add(Grid(channels, height, width, *limits, knots, GRID_SHIFT))
         held[place] = values
-        added[block] = [Addend(grid.merge, place, float(grid.step) * 2.0**-GRID_SHIFT)]
+        added[block] = [Addend(grid.merge, place, grid.step.item() * 2.0**-GRID_SHIFT)]
     for scale, (f, step) in enumerate(zip(features, steps[1:], strict=True)):
-        value = exporter.recover(scale, Value(f, -round(math.log2(step))))
-        added.setdefault(scale, []).append(Addend(decoder.skips[scale].merge, value.place, 2.0**-value.shift))
+        place, unit = f, step.item()
+        if decoder.skips[scale].coupling is not None:
+            value = exporter.recover(scale, Value(f, -round(math.log2(unit))))
+            place, unit = value.place, 2.0**-value.shift
+        added.setdefault(scale, []).append(Addend(decoder.skips[scale].merge, place, unit))
     stem = decoder.stem
     shift = exporter.shift_for(stem, GELU_REACH)
-    made = builder.finest(range(shift, -1, -1), functools.partial(builder.convolve, stem, embedding, steps[0]))
+    made = builder.finest(range(shift, -1, -1), functools.partial(builder.convolve, stem, embedding, steps[0].item()))
     for number in range(len(decoder.blocks) + 1):
         # No unit is finer than its input's.
         made = builder.finest(
@@ -157,10 +160,8 @@ class Exporter:
         return builder.add(Add(place, added, low, high))
 
     def recover(self, scale: int, f: Value) -> Value:
-        """The features that one scale of the skip connection recovers from f."""
+        """The features that the coupling layer of one scale recovers from f."""
         skip = self.decoder.skips[scale]
-        if skip.coupling is None:
-            return f
         z = Value(self.builder.add(noise_operations(self.decoder.shape)[scale]), NORMAL_SHIFT)
         return self.builder.finest(range(FINEST, -1, -1), functools.partial(self.invert, skip, f, z))
 

@@ -24,18 +24,22 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
         decoder: fitted in float so far.
         latents: what it is fed: the embeddings [frames, C0, h0, w0] and each f [frames, 1, height, width].
 
-    The embeddings' step takes their peak to 127; a feature's is the least power of two that keeps within it, because a
-    feature shares units with what it is added to. A weight step is m * 2^-e, m a multiplier of the specification
-    (divided by the embeddings' step in the stem and by a grid's behind it), one for each of a convolution's groups of
-    channels: with activations in powers of two every accumulator then has a step index that is exact.
+    The step of latents takes their peak to 127; that of a feature from which a coupling layer recovers others is the
+    least power of two that keeps within it, because it shares units with what it is added to. A weight step is
+    m * 2^-e, m a multiplier of the specification (divided by the step of the latents or the grid that the convolution
+    reads), one for each of a convolution's groups of channels: with activations in powers of two every accumulator then
+    has a step index that is exact.
 
     Raises:
         NvcodecError: a value is not finite.
     """
     check_finite(decoder, latents)
     peaks = [float(latent.abs().max()) or 1.0 for latent in latents]
-    features = [min(FINEST_FEATURE, max(0, math.floor(math.log2(LATENT_PEAK / peak)))) for peak in peaks[1:]]
-    decoder.latent_steps = [peaks[0] / LATENT_PEAK, *(2.0**-shift for shift in features)]
+    steps = [peak / LATENT_PEAK for peak in peaks]
+    if decoder.invertible:
+        features = [min(FINEST_FEATURE, max(0, math.floor(math.log2(LATENT_PEAK / peak)))) for peak in peaks[1:]]
+        steps[1:] = [2.0**-shift for shift in features]
+    decoder.latent_steps = [decoder.stem.weight.new_tensor(step) for step in steps]
     for grid in decoder.grids.values():
         rms = grid.values.detach().square().mean().sqrt()
         peak = grid.values.detach().abs().max()
@@ -49,16 +53,16 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
         floor = float(rms.mean()) * 1e-3 or 1e-6  # a group that has died keeps a sane step
         wanted = (rms.clamp(min=floor) / RMS_STEPS * unit).cpu().numpy()
         nearest = torch.from_numpy(factor_of(nearest_index(wanted)))
-        steps = (nearest / unit).repeat_interleave(conv.group)[: len(squares)]
-        conv.step = steps.view(-1, 1, 1, 1).to(conv.weight.device, conv.weight.dtype)
+        channels = (nearest / unit).repeat_interleave(conv.group)[: len(squares)]
+        conv.step = channels.view(-1, 1, 1, 1).to(conv.weight.device, conv.weight.dtype)
 
 
 def input_units(decoder: Decoder) -> dict[Conv, torch.Tensor]:
     """What 1 stands for in the input of those convolutions where this is no power of two, each [] float64: a weight's
     step times this is what a step index says."""
     assert decoder.latent_steps is not None
-    stem = decoder.stem.weight.new_tensor(decoder.latent_steps[0], dtype=torch.float64)
-    units = {decoder.stem: stem}
+    readers = [decoder.stem, *([] if decoder.invertible else [skip.merge for skip in decoder.skips])]
+    units = {conv: step.detach().double() for conv, step in zip(readers, decoder.latent_steps, strict=False)}
     for grid in decoder.grids.values():
         assert grid.step is not None
         units[grid.merge] = grid.step.detach().double()
