@@ -2,8 +2,8 @@
 
     python benchmarks/before.py CLIPS_FOLDER OLDER_CHECKOUT benchmarks/before.json [--jobs 2] [--only CLIP] [--older]
 
-The older one encodes four sizes of each clip with its defaults; for each of them this one is to make a file of 0.6 times
-the bytes in as much processor time. Every encode is a process with one thread, --jobs at a time; its time is the
+The older one encodes four sizes of each clip with its defaults; for each of them this one is to make a file of 0.6
+times the bytes in as much processor time. Every encode is a process with one thread, --jobs at a time; its time is the
 processor's, all of it, reading and verifying included. Results are added to the JSON as they come; what is there is not
 measured again.
 """
