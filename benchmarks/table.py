@@ -93,7 +93,8 @@ def rate() -> str:
     measured = {name: row for name, row in clips.items() if len(row.get("this", {})) == len(row["older"])}
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for name, row in measured.items():
-        held = json.loads((HERE / f"codecs_{name.split()[0]}.json").read_text())["points"]
+        others = HERE / f"codecs_{name.split()[0]}.json"
+        held = json.loads(others.read_text())["points"] if others.exists() else []
         curves[name] = {which: _points(row[which].values()) for which in ("this", "older")}
         for codec in dict.fromkeys(point["codec"] for point in held):
             curves[name][codec] = _points(point for point in held if point["codec"] == codec)
@@ -103,17 +104,20 @@ def rate() -> str:
     lines.append("| nvcodec against nvcodec before | " + " | ".join(against) + " |")
     for codec in next(iter(curves.values())):
         if codec != ANCHOR:
-            cells = [_delta(of_clip[ANCHOR], of_clip[codec]) for of_clip in curves.values()]
+            cells = [
+                _delta(of_clip[ANCHOR], of_clip[codec]) if ANCHOR in of_clip else "not measured"
+                for of_clip in curves.values()
+            ]
             lines.append(f"| {labels.get(codec, codec)} against {ANCHOR} | " + " | ".join(cells) + " |")
     provenance = next(iter(measured[next(iter(measured))]["this"].values()))["provenance"]
     return "\n".join(
         [
             *lines,
             "",
-            "BD-rate (PCHIP) over the PSNR that both reach, given behind it. nvcodec, before and now, with the same "
-            "four sizes and at most the processor time that the one before takes with its defaults, one thread of an "
-            f"{provenance['machine']['processor']} (`benchmarks/before.py`); the others by `nvcodec bench`, in files "
-            "without a container's overhead (`benchmarks/codecs_*.json`). RGB PSNR, 4:2:0 for the others.",
+            "BD-rate (PCHIP) over the PSNR that both reach, given behind it. nvcodec before with four sizes "
+            "and its defaults, now with 0.6 times as many bytes as target and the same processor time as limit, one "
+            f"thread of an {provenance['machine']['processor']} (`benchmarks/before.py`); the others by `nvcodec "
+            "bench`, in files without a container's overhead (`benchmarks/codecs_*.json`). RGB PSNR, 4:2:0 for the others.",
             "",
         ]
     )
@@ -175,6 +179,29 @@ def targets() -> str:
         made = f"{row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB"
         lines.append(f"| {row['clip']} | {target} | {made} | {error} | {row['seconds']:.0f} s |")
     return "\n".join([*lines, "", "Made by `benchmarks/targets.py`; nothing but the target was given.", ""])
+
+
+def levers() -> str:
+    """Markdown: what is lost when one lever of the rate is taken out."""
+    rows = json.loads((HERE / "levers.json").read_text())
+    whole = rows["as it is"]
+    lines = ["| without | " + " | ".join(f"{target} bytes" for target in whole) + " |", "|---" * (len(whole) + 1) + "|"]
+    for lever, points in rows.items():
+        cells = [
+            f"{row['psnr_rgb']:.2f} dB"
+            + (f" ({row['psnr_rgb'] - whole[target]['psnr_rgb']:+.2f})" if lever != "as it is" else "")
+            for target, row in points.items()
+        ]
+        lines.append(f"| {'(as it is)' if lever == 'as it is' else lever} | " + " | ".join(cells) + " |")
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Bunny 320x160, 66 frames; files of these sizes, each made in the time that nvcodec before takes for one of "
+            "1.7 times as many bytes. Made by `benchmarks/levers.py`, one trial each.",
+            "",
+        ]
+    )
 
 
 def warm_start() -> str:
@@ -258,6 +285,7 @@ def main() -> None:
         (HERE.parent / "README.md", "fit speed", fit_speed()),
         (HERE.parent / "README.md", "rate", rate()),
         (HERE.parent / "docs" / "rate.md", "targets", targets()),
+        (HERE.parent / "docs" / "rate.md", "levers", levers()),
         (HERE.parent / "docs" / "network.md", "ablation", ablation()),
         (HERE.parent / "docs" / "fit.md", "trials", fit_trials()),
         (HERE.parent / "docs" / "fit.md", "warm start", warm_start()),

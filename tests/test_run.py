@@ -77,7 +77,7 @@ def test_time_limit() -> None:
     steps = 100 - FINISHING * len(CLIP)
     assert fit.step == pytest.approx(steps, abs=1)
     assert fixed.index(True) == pytest.approx(0.25 * steps, abs=1)
-    assert quantised.index(True) == pytest.approx(0.8 * steps, abs=1)
+    assert quantised.index(True) == pytest.approx(0.7 * steps, abs=1)
     both = new_fit(steps=7, seconds=1e9)
     run(both)
     assert both.step == 7

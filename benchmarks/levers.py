@@ -1,0 +1,100 @@
+"""What each lever of the rate is worth: files of one size, made in one time, with each of them taken out.
+
+    python benchmarks/levers.py CLIPS_FOLDER benchmarks/levers.json [--jobs 2]
+
+Two points of Bunny at 320x160, 66 frames; each encode is a process with one thread. Results are added to the JSON as they
+come; what is there is not measured again.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import multiprocessing
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import click
+import torch
+from machine import provenance
+
+from nvcodec.encoder import encode
+from nvcodec.fit.loop import Fit
+from nvcodec.model import shape
+from nvcodec.video.reader import Selection, read_clip
+
+#: Bytes of the file and seconds that its encode may take: 0.6 of the bytes, and the time, of nvcodec before (before.json).
+POINTS = ((68_037, 104.6), (140_141, 158.3))
+
+
+def nothing() -> None:
+    """Everything stays as it is."""
+
+
+def one_table() -> None:
+    """One table for all values of a chunk."""
+    mock.patch("nvcodec.entropy.coder.choose_contexts", lambda values, rows: None).start()
+
+
+def plain_latents() -> None:
+    """Latents stay what the encoder gave, in steps of a 127th of their peak."""
+    mock.patch.object(Fit, "learn_latents", lambda self: None).start()
+
+
+def wide_kernels() -> None:
+    """The kernels of the published networks."""
+    mock.patch.object(shape, "KERNELS", shape.PUBLISHED_KERNELS).start()
+
+
+LEVERS: dict[str, tuple[dict[str, Any], Callable[[], None]]] = {
+    "as it is": ({}, nothing),
+    "no grids": ({"grids": 0.0}, nothing),
+    "bytes do not count in the loss": ({"rd_lambda": 0.0}, nothing),
+    "latents are not learned": ({}, plain_latents),
+    "one table a chunk": ({}, one_table),
+    "kernels of 5x5": ({}, wide_kernels),
+}
+
+
+def measure(folder: Path, lever: str, point: tuple[int, float]) -> dict[str, Any]:
+    """One encode, in a process of its own."""
+    torch.set_num_threads(1)
+    clip = read_clip(folder / "bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), None, None)
+    options, change = LEVERS[lever]
+    change()
+    target, seconds = point
+    began = time.process_time()
+    made = encode(clip, target_size=target, time_limit=seconds, threads=1, device="cpu", **options)
+    return {
+        "file_bytes": len(made.data),
+        "psnr_rgb": made.psnr,
+        "processor_seconds": time.process_time() - began,
+        "parameters": made.parameters,
+        "provenance": provenance(),
+    }
+
+
+@click.command()
+@click.argument("folder", type=Path)
+@click.argument("output", type=Path)
+@click.option("--jobs", default=2, show_default=True)
+def main(folder: Path, output: Path, jobs: int) -> None:
+    """Measure what OUTPUT does not hold yet."""
+    results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
+    missing = [(lever, point) for lever in LEVERS for point in POINTS if str(point[0]) not in results.get(lever, {})]
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
+        tasks = {pool.submit(measure, folder, lever, point): (lever, point) for lever, point in missing}
+        for task in concurrent.futures.as_completed(tasks):
+            lever, (target, _) = tasks[task]
+            results.setdefault(lever, {})[str(target)] = task.result()
+            output.write_text(json.dumps(results, indent=1) + "\n")
+            row = task.result()
+            click.echo(f"{lever}: {row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB", err=True)
+
+
+if __name__ == "__main__":
+    main()
