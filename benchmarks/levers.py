@@ -2,8 +2,8 @@
 
     python benchmarks/levers.py CLIPS_FOLDER benchmarks/levers.json [--jobs 2]
 
-Two points of Bunny at 320x160, 66 frames; each encode is a process with one thread. Results are added to the JSON as they
-come; what is there is not measured again.
+Two points of Bunny at 320x160, 66 frames; each encode is a process with one thread. Results are added to the JSON as
+they come; what is there is not measured again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nvcodec.fit.loop import Fit
 from nvcodec.model import shape
 from nvcodec.video.reader import Selection, read_clip
 
-#: Bytes of the file and seconds that its encode may take: 0.6 of the bytes, and the time, of nvcodec before (before.json).
+#: Bytes of a file and seconds that its encode may take: 0.6 of the bytes, and the time, of nvcodec before.
 POINTS = ((68_037, 104.6), (140_141, 158.3))
 
 

@@ -117,7 +117,8 @@ def rate() -> str:
             "BD-rate (PCHIP) over the PSNR that both reach, given behind it. nvcodec before with four sizes "
             "and its defaults, now with 0.6 times as many bytes as target and the same processor time as limit, one "
             f"thread of an {provenance['machine']['processor']} (`benchmarks/before.py`); the others by `nvcodec "
-            "bench`, in files without a container's overhead (`benchmarks/codecs_*.json`). RGB PSNR, 4:2:0 for the others.",
+            "bench`, in files without a container's overhead (`benchmarks/codecs_*.json`). RGB PSNR, 4:2:0 for the "
+            "others.",
             "",
         ]
     )
@@ -197,8 +198,8 @@ def levers() -> str:
         [
             *lines,
             "",
-            "Bunny 320x160, 66 frames; files of these sizes, each made in the time that nvcodec before takes for one of "
-            "1.7 times as many bytes. Made by `benchmarks/levers.py`, one trial each.",
+            "Bunny 320x160, 66 frames; files of these sizes, each made in the time that nvcodec before takes for "
+            "one of 1.7 times as many bytes. Made by `benchmarks/levers.py`, one trial each.",
             "",
         ]
     )
