@@ -27,7 +27,7 @@ MAX_START = 255 * UNIT
 MAX_SHAPE = 6
 REACH = 2  # neighbours to each side
 NEIGHBOURS = (2 * REACH + 1) ** 2
-WEIGHTS = (0, 2, 8, 32)  # what the encoder tries
+WEIGHTS = (0, 4, 16)  # what the encoder tries
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import math
 import statistics
 import time
 from collections.abc import Iterable, Mapping
@@ -18,7 +17,7 @@ from torch import nn
 from nvcodec.errors import UsageError
 from nvcodec.fit.losses import SQUARED_ERROR, Loss
 from nvcodec.fit.muon import Muon
-from nvcodec.fit.rate import Rounding, price
+from nvcodec.fit.rate import PARTS, Rounding, price
 from nvcodec.metrics import psnr
 from nvcodec.model.decoder import Decoder
 from nvcodec.model.encoder import Encoder
@@ -169,6 +168,7 @@ class Fit:
         self.quantised = False
         self.tail: tuple[float, float] | None = None  # from and to which spent() the fit winds down
         self.allowed: list[float] = []  # bits of weights and grids; the last one counts
+        self.costs: list[float] = []  # bits, by the last steps
         self.worth = options.rate  # what the rate weighs now: more or less than it should, to meet these
         self.length = options.quantised  # of the part of the budget in which they are to be met
 
@@ -273,10 +273,13 @@ class Fit:
 
         Steps alone would do, but then bytes would go where the rate, as it was, wants them.
         """
-        excess = math.log2(self.rounding.bits().item() / bits)
-        share = (self.spent(1) - self.spent()) / self.length
-        self.worth = min(WORTH[1], max(WORTH[0], self.worth * 2 ** (GAIN * excess * share))) if self.worth else 0.0
-        self.rounding.meet(bits, SWING * share if self.worth else 1.0)
+        now, reach = self.rounding.bits().item() if not self.worth else statistics.mean(self.costs), 1.0
+        if self.worth:
+            share = (self.spent(1) - self.spent()) / self.length
+            self.worth = min(WORTH[1], max(WORTH[0], self.worth * (now / bits) ** (GAIN * share)))
+            reach = SWING * share
+        # A bit a value is an octave.
+        self.rounding.shift(8 * min(reach, max(-reach, (bits - now) / self.rounding.values)))
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """What a step makes small, and the mean squared error beside it, for ``pictures`` [batch, 3, height, width],
@@ -290,7 +293,9 @@ class Fit:
         for z in own_z:
             loss = loss + self.options.normality * abnormality(z)
         if self.quantised and self.options.rate:
-            loss = loss + price(loss, self.rounding.bits(), self.worth)
+            bits = self.rounding.bits(self.step % PARTS)
+            self.costs = [*self.costs, bits.item()][-PARTS:]
+            loss = loss + price(loss, bits, self.worth)
         return loss, F.mse_loss(decoded.detach(), pictures)
 
     def draw(self) -> list[int]:
@@ -374,6 +379,7 @@ class Fit:
             "queue": self.queue,
             "tail": self.tail,
             "allowed": list(self.allowed),
+            "costs": list(self.costs),
             "worth": self.worth,
             "length": self.length,
             "latent_steps": [step.item() for step in self.decoder.latent_steps or ()],
@@ -391,6 +397,7 @@ class Fit:
         self.queue = list(plain["queue"])
         self.tail = tuple(plain["tail"]) if plain["tail"] else None
         self.allowed = list(plain["allowed"])
+        self.costs = list(plain["costs"])
         self.worth, self.length = plain["worth"], plain["length"]
         self.decoder.release()
         steps = [torch.tensor(step, device=self.device) for step in plain["latent_steps"]]

@@ -19,6 +19,7 @@ from nvcodec.quantize.steps import OCTAVE, nearest_index
 
 NEIGHBOURS = 5  # side of the square whose mean magnitude says how active a grid is at a place
 COARSEST = 64  # levels below the first: with such a step no weight is left
+PARTS = 4  # of the times that grids are stored for, where the bits of one part stand for all
 COHERENCE = 0.85  # bits of a grid's values, by those that an estimate from its magnitudes alone gives
 
 
@@ -88,8 +89,11 @@ class Rounding(nn.Module):
             channels = step.repeat_interleave(conv.group)[: conv.out_channels]
             conv.step = channels.to(conv.weight.dtype).view(-1, 1, 1, 1)
 
-    def bits(self) -> torch.Tensor:
+    def bits(self, part: int | None = None) -> torch.Tensor:
         """What weights, grids and latents cost, roughly and smoothly: [] bits.
+
+        With ``part``, from 0 to 3, that is estimated from this quarter of the times that grids and latents are stored
+        for, which takes a quarter of the time.
 
         Each weight is taken for a draw from a distribution whose mean magnitude is that of its output channel times
         that of its place in the kernel; each change of a grid or latent from knot to knot, or frame to frame, for one
@@ -102,11 +106,16 @@ class Rounding(nn.Module):
             magnitude = steps.mean((1, 2, 3), keepdim=True) * steps.mean(0, keepdim=True) / (steps.mean() + 1e-6)
             total = total + torch.log2(1 + 2 * math.e * magnitude).sum()
         for values, step in self._stored():
-            steps = values / step
-            steps = torch.cat([steps[:1], steps[1:] - steps[:-1]]).abs()
+            first, end = 0, len(values)
+            if part is not None and end >= 2 * PARTS:
+                first, end = part * end // PARTS, (part + 1) * end // PARTS
+            steps = values[max(0, first - 1) : end] / step
+            changes = steps[1:] - steps[:-1]
+            steps = (changes if first else torch.cat([steps[:1], changes])).abs()
             near = F.avg_pool2d(steps, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
             magnitude = (near + steps.mean((2, 3), keepdim=True)) / 2
-            total = total + COHERENCE * torch.log2(1 + 2 * math.e * magnitude).sum()
+            share = len(steps) / len(values)
+            total = total + COHERENCE / share * torch.log2(1 + 2 * math.e * magnitude).sum()
         return total
 
     @torch.no_grad()
@@ -115,12 +124,6 @@ class Rounding(nn.Module):
         it was first: weights would no longer fit 8 bits."""
         self.levels.copy_(torch.minimum(self.levels + by, self.finest) if by > 0 else self.levels + by)
         self.apply_steps()
-
-    @torch.no_grad()
-    def meet(self, bits: float, reach: float) -> None:
-        """Move all steps together, by ``reach`` octaves at most, towards weights and grids that cost ``bits``."""
-        self.shift(0)
-        self.shift(8 * min(reach, max(-reach, (bits - self.bits().item()) / self.values)))  # a bit a value is an octave
 
     def _units(self) -> torch.Tensor:
         """What a weight's step is multiplied by in an accumulator, the unit of the input: one for each group."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -23,8 +24,8 @@ from nvcodec.writer import latents_payload
 
 SEARCH = 12  # halvings, in octaves, of how many parameters a file of some size should have
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
-NEAR, ROUNDS = 0.985, 3  # enough of them, and how often that is looked at
-REACH, HALVINGS = 8.0, 9  # the last adjustment: eighths of an octave, to either side, and how it is looked for
+NEAR = 0.985  # enough of them
+REACH, ROUNDS = 8.0, 12  # the last adjustment: eighths of an octave, to either side, and how often it is tried
 #: Of a file, for each value of its grids and each other parameter, without and with rate in the loss.
 GRID_BITS, OTHER_BITS = {False: 3.0, True: 1.5}, {False: 6.3, True: 2.9}
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
@@ -130,20 +131,27 @@ def run_to_size(
     """
     for part, end in enumerate((1 - fit.options.quantised / 2, 1.0)):
         if len(fit.allowed) == part and not stop():  # a fit that was resumed in this part knows already
+            began = time.monotonic()
             fit.allow(fit.rounding.bits().item() / rounded_bytes(fit.result()) * AIM * weights())
+            fit.lost += time.monotonic() - began
         run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
     if stop():
         return  # what a checkpoint keeps is the fit as it was
+    room = weights()
+    coarse, fine, at = -REACH, REACH, 0.0
     for _ in range(ROUNDS):
-        room = weights()  # biases and steps change a little with the steps
-        if NEAR * room <= rounded_bytes(fit.result()) <= room:
-            return
-        coarse, fine, at = -REACH, REACH, 0.0
-        for _ in range(HALVINGS):
-            middle = (coarse + fine) / 2
-            fit.rounding.shift(middle - at)
-            at = middle
-            coarse, fine = (middle, fine) if rounded_bytes(fit.result()) <= AIM * room else (coarse, middle)
+        taken = rounded_bytes(fit.result())
+        if NEAR * room <= taken <= room:
+            room = weights()  # biases and steps change a little with the steps
+            if NEAR * room <= taken <= room:
+                return
+        coarse, fine = (at, fine) if taken < room else (coarse, at)
+        wanted = at + 64 * (AIM * room - taken) / fit.rounding.values  # a bit a value is an octave, of eight levels
+        if not coarse < wanted < fine:
+            wanted = (coarse + fine) / 2
+        fit.rounding.shift(wanted - at)
+        at = wanted
+    if rounded_bytes(fit.result()) > room:
         fit.rounding.shift(coarse - at)
 
 
