@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 import nvcodec
 
+settings.register_profile("untimed", deadline=None)  # time is measured in benchmarks/, never asserted
+settings.load_profile("untimed")
 torch.set_num_threads(1)  # the tests run on as many processes as there are cores
 
 CLIPS = Path(os.environ.get("NVCODEC_CLIPS", Path(__file__).parents[2] / "shared" / "clips"))

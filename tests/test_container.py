@@ -74,7 +74,7 @@ def test_layers_can_be_cut_off() -> None:
         assert cut[:].shape == whole[:].shape  # every frame's checksum has been compared
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 2))
 def test_round_trip(seed: int, segments: int, layers: int) -> None:
     stream = random_stream(seed, segments=segments, layers=layers)
@@ -112,7 +112,7 @@ def rebuilt(data: bytes, change: dict[int, bytes]) -> bytes:
     return bytes(out)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_hostile_payloads_with_right_checksums(small: bytes, data: st.DataObject) -> None:
     """Without the CRC's help: an error of ours or a stream that decodes, but never another exception."""

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 import spec_decoder
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcodec.bitstream.fields import Cursor
@@ -54,7 +54,6 @@ def test_exact_bytes() -> None:
     assert encode_chunk(np.array(values)).hex() == "020507030a0004459546baa875724a945dde8838276f98"
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 60), st.integers(1, 400), st.integers(-40, 40))
 def test_chunks_round_trip_and_agree_with_the_specification(seed: int, spread: float, count: int, center: int) -> None:
     values = np.round(np.random.default_rng(seed).laplace(center, spread, count)).astype(np.int32)
@@ -122,7 +121,6 @@ def by_rows(seed: int, rows: int, columns: int, loudest: float) -> np.ndarray:
     return np.round(rng.laplace(0, 1, (rows, columns)) * rng.uniform(0, loudest, columns)).astype(np.int32)
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 2**32 - 1), st.integers(1, 40), st.integers(1, 90), st.integers(1, 20), st.sampled_from([0.2, 3, 60])
 )
@@ -212,7 +210,7 @@ def test_neighbours_save_where_activity_moves() -> None:
     assert chunk[0] == 5
     assert len(chunk) < 0.8 * len(encode_chunk(values, Rows()))
     assert len(chunk) < 0.8 * len(encode_chunk(values))
-    assert hashlib.sha256(chunk).hexdigest()[:16] == "fdf5a896b4bef04d"
+    assert hashlib.sha256(chunk).hexdigest()[:16] == "1aefe47fa7c100bc"
 
 
 @pytest.mark.parametrize(

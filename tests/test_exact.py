@@ -39,7 +39,7 @@ def digest(data: bytes, **options: object) -> str:
     return md5.hexdigest()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 2), st.integers(1, 3))
 def test_random_operations_agree_with_the_specification_decoder(seed: int, segments: int, layers: int) -> None:
     stream = random_stream(seed, segments=segments, layers=layers)
@@ -208,7 +208,7 @@ def test_one_more_than_the_bound_is_refused(sign: int) -> None:
         prove(conv.weights, conv.accumulator_bias(op), conv.first_shifts(op), source, "test")
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 9),

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcodec.errors import UsageError
@@ -42,7 +42,6 @@ def test_published_networks(row: tuple) -> None:
     assert shape.trunk_multiplications / 1e9 == pytest.approx(giga, abs=0.1)
 
 
-@settings(deadline=None)
 @given(
     st.integers(16, 2000),
     st.integers(16, 1200),

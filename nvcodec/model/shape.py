@@ -277,8 +277,8 @@ def solve(
         skip: which skip connection, of :data:`SKIPS`. It gets fewer than two scales, or none, where its f would take
             more than a sixth of the size or the network has too few blocks.
         z_gain: standard deviation of the sampled z, 0 to 16.
-        grids: share of the size that the values of feature grids may take, 0 to 1; there are none where even the
-            fewest would take more.
+        grids: share of the size that the values of feature grids may take, 0 to 1; half as much, and so on, where
+            that leaves too little for the network; there are none where even the fewest would take more.
         still: whether most of the picture stays where it is; which grids are taken depends on it.
 
     Raises:
@@ -295,6 +295,8 @@ def solve(
         family = _Family(width, height, frames, size, connection, own)
         if family.affordable:
             return family.best()
+    if own:
+        return solve(size, width, height, frames, skip, z_gain, grids / 2, still)
     raise UsageError(
         f"{frames} frames of {width}x{height} need at least {family.build(3).parameters(frames)} parameters, "
         f"--size asks for {size}"
