@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nvcodec.model.decoder import Decoder
+from nvcodec.model.decoder import LATENT_PEAK, Decoder
 from nvcodec.quantize.prepare import input_units
 from nvcodec.quantize.steps import OCTAVE, nearest_index
 
@@ -69,6 +69,10 @@ class Rounding(nn.Module):
         others = torch.stack([*own, *decoder.latent_steps[: self.learned]]).detach().double()
         self.levels.copy_(torch.cat([indices.to(units) + 8 * torch.log2(units), -8 * torch.log2(others)]))
         self.finest.copy_(self.levels)
+        # A grid starts coarser than it has to: its peak alone says how fine it may become.
+        for place, (values, _) in enumerate(self._stored(), self.count):
+            peak = values.detach().abs().max().clamp(min=1e-6)
+            self.finest[place].clamp_(min=-8 * torch.log2(peak / LATENT_PEAK))
 
     def apply_steps(self) -> None:
         """Give the decoder's latents, grids and convolutions their steps, with a gradient to the levels."""
@@ -120,8 +124,8 @@ class Rounding(nn.Module):
 
     @torch.no_grad()
     def shift(self, by: float) -> None:
-        """Make all steps finer by ``by`` eighths of an octave, or coarser where it is negative. None becomes finer than
-        it was first: weights would no longer fit 8 bits."""
+        """Make all steps finer by ``by`` eighths of an octave, or coarser where it is negative. None becomes so
+        fine that 8 bits no longer hold what it is for."""
         self.levels.copy_(torch.minimum(self.levels + by, self.finest) if by > 0 else self.levels + by)
         self.apply_steps()
 
