@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import subprocess
 import sys
@@ -20,7 +21,8 @@ def provenance() -> dict[str, Any]:
         ["git", "status", "--porcelain", "nvcodec"], cwd=root, capture_output=True, text=True, check=False
     )
     return {
-        "commit": commit.stdout.strip() + ("+" if dirty.stdout.strip() else ""),
+        "commit": (commit.stdout.strip() or os.environ.get("NVCODEC_COMMIT", ""))
+        + ("+" if dirty.stdout.strip() else ""),
         "command": " ".join(["python", Path(sys.argv[0]).name, *map(_plain, sys.argv[1:])]),
         "date": datetime.date.today().isoformat(),
         "machine": {
