@@ -132,6 +132,7 @@ def run_to_size(
     for part, end in enumerate((1 - fit.options.quantised / 2, 1.0)):
         if len(fit.allowed) == part and not stop():  # a fit that was resumed in this part knows already
             began = time.monotonic()
+            fit.quantise()  # time may have run out before
             fit.allow(fit.rounding.bits().item() / rounded_bytes(fit.result()) * AIM * weights())
             fit.lost += time.monotonic() - began
         run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
