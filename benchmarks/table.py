@@ -15,6 +15,7 @@ from nvcodec.bench.run import ANCHOR
 
 HERE = Path(__file__).parent
 REFERENCE = "none, plain"
+PUBLISHED_QUALITY = 32.81  # of HNeRV on Bunny, 1280x640, 0.75M
 
 
 def table() -> str:
@@ -42,9 +43,30 @@ def table() -> str:
         f"{min(ratios):.2f} to {max(ratios):.2f} times the float network's forward pass "
         "(`benchmarks/decode_speed.json`). Each row's own commit is in `clips.json`; not all are of this one.",
         "",
-        "GPU figures are not yet measured; `benchmarks/gpu.py` is the script for them.",
+        gpu(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def gpu() -> str:
+    """Markdown: a paragraph of what was measured on a GPU."""
+    found = json.loads((HERE / "gpu.json").read_text())
+    exact = {**found["exact"], **found["decoding"]["exact_by_batch"]}
+    if not all(exact.values()):
+        raise ValueError("not every stream is exact on the GPU")
+    decoded = {batch: row["exact_frames_a_second"] for batch, row in found["decoding"]["by_batch"].items()}
+    fitted, file = found["fitting_speed"]["frames_a_second"], found["to_size"]
+    quality = found[f"to_{PUBLISHED_QUALITY}"]
+    return (
+        f"On one {found['provenance']['machine']['gpu']}: every golden stream and 40 random networks decode to the "
+        f"CPU's pixels. At {found['width']}x{found['height']}, {found['size']} parameters, it decodes "
+        f"{decoded['1']:.0f} frames a second one by one and {decoded['16']:.0f} in batches of 16, "
+        f"{found['decoding']['by_batch']['1']['ratio']:.1f} times the float network's time, and fits "
+        f"{fitted['bfloat16']:.0f} frames a second one by one, {fitted['bfloat16, batch 4']:.0f} in batches of 4. One "
+        f"by one, {quality['time_limit']:.0f} s made {quality['psnr_rgb']:.2f} dB, where HNeRV's published 300 epochs "
+        f"make {PUBLISHED_QUALITY} dB; a file of {file['file_bytes']} bytes had {file['psnr_rgb']:.2f} dB after "
+        f"{file['time_limit']:.0f} s, where x265 has 32.35 dB (`benchmarks/gpu.json`)."
+    )
 
 
 def fit_speed() -> str:

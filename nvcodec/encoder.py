@@ -58,6 +58,7 @@ PARAMETERS_PER_CHECKSUM = 8000  # at least: about a thousandth of a file are che
 INDEX_FRAMES = 2000  # a shorter video has so few units that an index would not help
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
+TIMED_BATCH = 4  # frames a step on a GPU where time alone ends the fit: they take little longer than one there
 #: Presets, as multiples of the default's steps.
 PRESETS = {"draft": 0.25, "normal": 1.0, "fine": 4.0, "finest": 16.0}
 ON_INTERRUPT = ("checkpoint", "write")
@@ -257,7 +258,14 @@ def encode(
     elif steps is None and (preset or time_limit is None):
         longest = target_psnr is not None and not preset
         steps = max(1, round((max(PRESETS.values()) if longest else PRESETS[preset or "normal"]) * normal))
-    options = FitOptions(steps, None, seed=seed, rep=block == "rep", rate=rd_lambda, bfloat16=fast_bfloat16(where))
+    options = FitOptions(
+        steps,
+        batch=TIMED_BATCH if steps is None and where.type == "cuda" else 1,
+        seed=seed,
+        rep=block == "rep",
+        rate=rd_lambda,
+        bfloat16=fast_bfloat16(where),
+    )
     network = functools.partial(
         solve,
         width=clip.width,

@@ -27,7 +27,9 @@ from nvcodec.quantize.prepare import prepare
 from nvcodec.video.frames import Frames, checksum
 
 FINISHING = 1.2  # what follows the fit takes about as long as this part of an epoch of it
-GAIN, SWING = 6.0, 4.0  # to meet a size: octaves of worth and of steps that an octave too much moves in all its time
+#: To meet a size: octaves of worth, and of steps, that an octave too much moves in all its time; and of worth, where it
+#: is too little: steps then soon are as fine as they can be, and weights grow slowly.
+GAIN, SWING, RELEASE = 6.0, 4.0, 24.0
 GRID_RATE = 0.02  # Adam's for grids
 FIRST = 10  # steps until the machine has warmed up
 LEVEL_RATE = 1.6  # Adam's for the steps of rounding, in eighths of an octave
@@ -276,7 +278,8 @@ class Fit:
         now, reach = self.rounding.bits().item() if not self.worth else statistics.mean(self.costs), 1.0
         if self.worth:
             share = (self.spent(1) - self.spent()) / self.length
-            self.worth = min(WORTH[1], max(WORTH[0], self.worth * (now / bits) ** (GAIN * share)))
+            gain = GAIN if now > bits else RELEASE
+            self.worth = min(WORTH[1], max(WORTH[0], self.worth * (now / bits) ** (gain * share)))
             reach = SWING * share
         # A bit a value is an octave.
         self.rounding.shift(8 * min(reach, max(-reach, (bits - now) / self.rounding.values)))
