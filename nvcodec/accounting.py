@@ -24,6 +24,25 @@ def bytes_by_kind(stream: Stream) -> dict[str, int]:
     return totals
 
 
+def quality_key(layer: int) -> str:
+    """The entry of the metadata with the RGB PSNR, dB, that the encoder found with all layers up to ``layer``."""
+    return f"psnr_rgb_{layer}"
+
+
+def by_layer(stream: Stream) -> list[dict[str, Any]]:
+    """Of each layer: ``bytes``, ``file_bytes`` up to its end, and ``psnr_rgb`` where the encoder has stated it."""
+    rows = []
+    done = 0
+    for unit in stream.units:
+        if unit.type == "LAYER_END":
+            stated = stream.metadata.get(quality_key(unit.layer))
+            end = unit.offset + unit.bytes
+            quality = float(stated) if isinstance(stated, (int, float)) else None
+            rows.append({"bytes": end - done, "file_bytes": end, "psnr_rgb": quality})
+            done = end
+    return rows
+
+
 def describe(stream: Stream) -> dict[str, Any]:
     """All that ``info --json`` prints, as plain numbers, strings, lists and objects."""
     first = stream.segments[0].head
@@ -38,6 +57,7 @@ def describe(stream: Stream) -> dict[str, Any]:
         "bits_per_pixel": bits_per_pixel(stream),
         "parameters": stream.parameters,
         "layers": stream.layers,
+        "by_layer": by_layer(stream),
         "segments": len(stream.segments),
         "multiplications_per_pixel": _multiplications(stream),
         "time_base": f"{video.time_base_num}/{video.time_base_den}",

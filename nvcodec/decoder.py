@@ -51,10 +51,11 @@ class Video:
         device: ``auto``, ``cpu`` or ``cuda``.
         verify: whether decoded pictures are checked against the stream's checksums.
         batch: frames decoded at once; None chooses for the device.
+        layers: how many quality layers are used; None takes all that the file has.
 
     Raises:
         InputError, UnsupportedVersionError, CorruptStreamError: see :func:`nvcodec.reader.read_file`.
-        UsageError: there is no such device.
+        UsageError: there is no such device or layer.
     """
 
     def __init__(
@@ -64,11 +65,15 @@ class Video:
         device: str = "auto",
         verify: bool = True,
         batch: int | None = None,
+        layers: int | None = None,
     ) -> None:
         self.stream = stream if isinstance(stream, Stream) else read_file(stream)
         self.device = pick_device(device)
         self.verify = verify
         self.batch = batch
+        if layers is not None and not 1 <= layers <= self.stream.layers:
+            raise UsageError(f"the file has {self.stream.layers} layer(s); {layers} were asked for")
+        self.layers = layers or self.stream.layers
         self._starts = [segment.head.first_frame for segment in self.stream.segments]
         self._networks: dict[int, ExactNetwork] = {}
 
@@ -136,7 +141,7 @@ class Video:
         """
         if frames and not 0 <= min(frames) <= max(frames) < len(self):
             raise UsageError(f"frames {min(frames)} to {max(frames)} are not all in a video of {len(self)}")
-        checker = _Checker(self.stream) if self.verify else None
+        checker = _Checker(self.stream, self.layers) if self.verify else None
         place = 0
         while place < len(frames):
             segment = bisect.bisect_right(self._starts, frames[place]) - 1
@@ -168,7 +173,7 @@ class Video:
                     segment,
                     self.stream.video.seed,
                     self.device,
-                    self.stream.layers,
+                    self.layers,
                 )
             }
         return self._networks[segment]
@@ -176,7 +181,8 @@ class Video:
     def _batch_size(self, segment: int) -> int:
         if self.device.type == "cpu":
             return CPU_BATCH
-        largest = max(tensor.elements for layer in self.stream.segments[segment].layers for tensor in layer.tensors)
+        layers = self.stream.segments[segment].layers[: self.layers]
+        largest = max(tensor.elements for layer in layers for tensor in layer.tensors)
         return max(1, min(64, GPU_BATCH_ELEMENTS // largest))
 
 
@@ -187,15 +193,15 @@ def picture_bytes(picture: torch.Tensor) -> bytes:
 
 
 class _Checker:
-    """Compares pictures with the highest layer's checksums; a checksum over several frames counts only where all of
-    them have come by in order."""
+    """Compares pictures with the checksums of the highest of ``layers``; a checksum over several frames counts only
+    where all of them have come by in order."""
 
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
+    def __init__(self, stream: Stream, layers: int) -> None:
+        self.stream, self.layers = stream, layers
         self.running: tuple[int, int, int] = (-1, -1, 0)  # segment, next frame, CRC so far
 
     def check(self, segment: int, frames: Sequence[int], pictures: torch.Tensor) -> None:
-        layer = self.stream.segments[segment].layers[-1]
+        layer = self.stream.segments[segment].layers[self.layers - 1]
         total = self.stream.segments[segment].head.frames
         group = layer.frames_per_checksum
         for frame, picture in zip(frames, pictures, strict=True):

@@ -12,11 +12,13 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from nvcodec import __version__
+from nvcodec.accounting import quality_key
 from nvcodec.bitstream.units import SegmentHead, Video
 from nvcodec.decoder import Video as DecodedVideo
 from nvcodec.decoder import pick_device, picture_bytes
@@ -42,14 +44,15 @@ from nvcodec.model.shape import (
     solve,
 )
 from nvcodec.quantize.export import export
-from nvcodec.reader import read_stream
+from nvcodec.quantize.underlay import underlay_of
+from nvcodec.reader import layer_ends, read_stream
 from nvcodec.stream import Layer, Segment, Stream
 from nvcodec.video.clip import Clip, steady
 from nvcodec.video.frames import Frames
 from nvcodec.video.motion import change
 from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file, check_writable
-from nvcodec.writer import write_stream
+from nvcodec.writer import append_layer, write_stream
 
 DEFAULT_LAMBDA = 1.5
 STILL = 0.55  # of the detail, at most, is another four frames later where a clip counts as still
@@ -82,6 +85,8 @@ class Encoded:
             ``verifying``, by all files together.
         target_bytes: how large the file should be; None where no size was asked for.
         ladder: all files, in the order of their targets, where several sizes were asked for; the first is this one.
+        layers: what the file was after each layer that was fitted, where there is more than one layer; the last is this
+            one.
     """
 
     data: bytes = dataclasses.field(repr=False)
@@ -94,6 +99,7 @@ class Encoded:
     interrupted: bool = False
     target_bytes: int | None = None
     ladder: tuple[Encoded, ...] = dataclasses.field(default=(), repr=False)
+    layers: tuple[Encoded, ...] = dataclasses.field(default=(), repr=False)
 
     @property
     def on_size(self) -> bool:
@@ -130,6 +136,7 @@ def encode(
     threads: int | None = None,
     report: Callable[[Progress], None] | None = None,
     init: str | os.PathLike[str] | None = None,
+    onto: str | os.PathLike[str] | None = None,
     max_memory: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -144,7 +151,8 @@ def encode(
         output: the file to write; None only returns its bytes. Where several sizes are asked for it contains ``{}``, in
             place of which each file's name has its size.
         size: everything that is stored, in parameters: ``"3M"``, ``"300k"`` or a number. Where there is a target it may
-            be left out; one that can meet it is then chosen.
+            be left out; one that can meet it is then chosen. ``"3M,1M,1M"`` makes a base layer and two enhancement
+            layers, each fitted for as many steps, or its share of the time, to what those below leave over.
         target_size: bytes the file should have. It will have at most these, and at least 98 % of them; whether it has
             is in the result (:attr:`Encoded.on_size`). Several sizes make several files of one fit, which share all
             but its last part.
@@ -176,6 +184,7 @@ def encode(
         report: called with the fit's progress.
         init: an SDMN file to start from: of a neighbouring clip, an earlier version of this one, or another size (see
             :func:`~nvcodec.fit.warm.warm_start`).
+        onto: an SDMN file of the same frames, to which ``size`` adds enhancement layers; its own bytes stay.
         max_memory: bytes this process may hold; frames that take more than a quarter of what is left of it are read
             from a temporary file while fitting. None: the file is used where frames take more than a quarter of the
             machine's memory. Not counted: the memory of a CUDA device.
@@ -235,7 +244,12 @@ def encode(
         raise UsageError(f"{kept} is of an interrupted encode; --resume goes on with it, -y starts anew")
     if weights is not None and not isinstance(loss, str):
         raise UsageError("weights go with a loss that has a name; a function of one's own weighs by itself")
-    parameters = parse_size(size) if isinstance(size, str) else size
+    sizes: list[int | None] = [size] if size is None or isinstance(size, int) else [*map(parse_size, size.split(","))]
+    layered = len(sizes) > 1 or onto is not None
+    if layered and (size is None or target_psnr is not None or bitrate is not None or allowed):
+        raise UsageError("layers are made by --size alone, without a target")
+    if onto is not None and init is not None:
+        raise UsageError("--init starts a base layer; where layers are added to a file there is none to start")
     where = pick_device(device)
     clock = _Clock()
     rate = None if fps is None else Fraction(fps).limit_denominator(10**6)
@@ -271,11 +285,15 @@ def encode(
         width=clip.width,
         height=clip.height,
         frames=len(clip.frames),
-        skip=skip,
         z_gain=z_gain,
         grids=grids,
         still=change(clip.frames) < STILL,
     )
+    lower = b"" if onto is None else _file_of(onto, clip)
+    layers_below = len(layer_ends(lower))
+    if resume and kept is not None:
+        lower = checkpoint.lower(kept) or lower
+    layers: list[Encoded] = []
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         for path in outputs:
@@ -284,58 +302,99 @@ def encode(
         if threads:
             torch.set_num_threads(threads)
         asked = stack.enter_context(interruption())
-        if parameters is None and target_psnr is not None:
-            with clock("choosing a size"):
-                whole = dataclasses.replace(options, steps=min(steps or normal, normal))
-                parameters = parameters_to_reach(target_psnr, clip.frames, whole, where, loss, network, asked)
-        elif parameters is None:
-            middle = round(math.sqrt(max(allowed) * min(allowed)))
-            parameters = parameters_for(middle, len(clip.frames), rd_lambda, network)
-        shape = network(parameters)
-        _check_memory(shape, parameters, max_memory, where)
-        if time_limit is not None:
-            options = dataclasses.replace(options, seconds=max(1e-3, time_limit - sum(clock.seconds.values())))
-        files = _Files(clip, shape, seed, where, clock)
-        with clock("fitting"):
-            fit = Fit(clip.frames, shape, options, where, loss)
-            if resume and kept is not None:
-                checkpoint.restore(fit, kept)
-            elif starting is not None:
-                warm_start(fit, starting)
-            keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every)
-            if target_psnr is not None:
-                run_to_quality(fit, target_psnr, report, keep, asked)
-                if size is None and not asked():
-                    trim(fit, target_psnr, report, asked)
-            else:
-                run(fit, report, keep, lambda: asked() or (bool(allowed) and fit.quantised))
-        branch = snapshot(fit) if len(allowed) > 1 else None  # what all files share
-        ladder = []
-        goals: list[int | None] = [*allowed] or [None]
-        for file_bytes in goals:
+        ended = False
+        remaining = sizes[len(layer_ends(lower)) - layers_below :]
+        for place, parameters in enumerate(remaining):
+            # Later layers have no invertible connection: z is sampled for the base.
+            connection = "direct" if lower and skip == "invertible" else skip
+            with clock("reading"):
+                underlay = underlay_of(read_stream(lower), where) if lower else None
+            channels_below = underlay.features.shape[1] if underlay else 0
+            sized = functools.partial(network, skip=connection, below=channels_below)
+            if parameters is None and target_psnr is not None:
+                with clock("choosing a size"):
+                    whole = dataclasses.replace(options, steps=min(steps or normal, normal))
+                    parameters = parameters_to_reach(target_psnr, clip.frames, whole, where, loss, sized, asked)
+            elif parameters is None:
+                middle = round(math.sqrt(max(allowed) * min(allowed)))
+                parameters = parameters_for(middle, len(clip.frames), rd_lambda, sized)
+            shape = sized(parameters)
+            _check_memory(shape, parameters, max_memory, where)
+            if time_limit is not None:
+                # Of the time that is left, what this layer's size is of those that are left.
+                share = parameters / (parameters + sum(later or 0 for later in remaining[place + 1 :]))
+                seconds = max(1e-3, share * (time_limit - sum(clock.seconds.values())))
+                options = dataclasses.replace(options, seconds=seconds)
+            files = _Files(clip, shape, seed, where, clock, lower)
             with clock("fitting"):
-                if branch:
-                    fit.restore(*branch)
-                if file_bytes is not None and not asked():
-                    room = functools.partial(files.room, fit, file_bytes)
-                    run_to_size(fit, room, report, None if branch else keep, asked)
-                interrupted = asked()
-                if interrupted and on_interrupt == "checkpoint":
-                    if kept is None or not fit.step:
-                        raise KeyboardInterrupt
+                fit = Fit(clip.frames, shape, options, where, loss, underlay)
+                if resume and kept is not None and not place:
+                    checkpoint.restore(fit, kept)
+                elif starting is not None and not lower:
+                    warm_start(fit, starting)
+                keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every, lower)
+                if target_psnr is not None:
+                    run_to_quality(fit, target_psnr, report, keep, asked)
+                    if size is None and not asked():
+                        trim(fit, target_psnr, report, asked)
+                else:
+                    run(fit, report, keep, lambda fit=fit: asked() or (bool(allowed) and fit.quantised))  # type: ignore[misc]
+            branch = snapshot(fit) if len(allowed) > 1 else None  # what all files share
+            ladder = []
+            goals: list[int | None] = [*allowed] or [None]
+            for file_bytes in goals:
+                with clock("fitting"):
                     if branch:
                         fit.restore(*branch)
-                    checkpoint.save(fit, kept)
-                    raise Interrupted(f"interrupted after {fit.step} steps; --resume goes on from {kept}")
-                if interrupted:
-                    run_in_haste(fit, report)
-            ladder.append(dataclasses.replace(files.make(fit), interrupted=interrupted, target_bytes=file_bytes))
+                    if file_bytes is not None and not asked():
+                        room = functools.partial(files.room, fit, file_bytes)
+                        run_to_size(fit, room, report, None if branch else keep, asked)
+                    ended = asked()
+                    if ended and on_interrupt == "checkpoint":
+                        if kept is None or not fit.step:
+                            raise KeyboardInterrupt
+                        if branch:
+                            fit.restore(*branch)
+                        checkpoint.save(fit, kept, lower)
+                        raise Interrupted(f"interrupted after {fit.step} steps; --resume goes on from {kept}")
+                    if ended:
+                        run_in_haste(fit, report)
+                ladder.append(dataclasses.replace(files.make(fit), interrupted=ended, target_bytes=file_bytes))
+            layers.append(ladder[0])
+            lower = ladder[0].data
+            if ended:
+                break
     for path, encoded in zip(outputs, ladder, strict=bool(outputs)):
         with atomic_file(path) as temporary:
             temporary.write_bytes(encoded.data)
     if kept is not None:
         checkpoint.discard(kept)
-    return dataclasses.replace(ladder[0], ladder=tuple(ladder) if branch else ())
+    return dataclasses.replace(
+        ladder[0], ladder=tuple(ladder) if branch else (), layers=tuple(layers) if layered else ()
+    )
+
+
+def _file_of(path: str | os.PathLike[str], clip: Clip) -> bytes:
+    """The bytes of a file to which layers of ``clip`` are to be added.
+
+    Raises:
+        InputError: it cannot be read.
+        UsageError: it is of another video.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    stream = read_stream(data)
+    head = stream.segments[0].head
+    if stream.note:
+        raise InputError(f"{os.fspath(path)} cannot be added to: {stream.note}")
+    if (stream.frames, head.width, head.height) != (len(clip.frames), clip.width, clip.height):
+        raise UsageError(
+            f"{os.fspath(path)} holds {stream.frames} frames of {head.width}x{head.height}, "
+            f"the source {_size(clip.frames)}"
+        )
+    return data
 
 
 def file_names(output: str, sizes: Sequence[int]) -> list[str]:
@@ -370,22 +429,36 @@ def default_steps(frames: int) -> int:
 
 
 class _Files:
-    """Fits of one clip to files."""
+    """Fits of one clip to files; ``lower`` is one of the layers below, empty for a base layer."""
 
-    def __init__(self, clip: Clip, shape: NetworkShape, seed: int, device: torch.device, clock: _Clock) -> None:
+    def __init__(
+        self, clip: Clip, shape: NetworkShape, seed: int, device: torch.device, clock: _Clock, lower: bytes
+    ) -> None:
         self.clip, self.shape, self.seed, self.device, self.clock = clip, shape, seed, device, clock
+        self.lower = lower
+        self.metadata: dict[str, object] = {}
 
     def stream(self, fitted: Fitted) -> Stream:
-        """What a file is to hold; its checksums are still zero."""
-        stream = _stream(self.clip, export(fitted.decoder, fitted.latents, fitted.noise), self.seed)
-        layer = stream.segments[0].layers[0]
-        layer.frames_per_checksum = _checksum_group(stream.frames, stream.parameters)
+        """What a file is to hold; its newest layer's checksums are still zero."""
+        below = read_stream(self.lower) if self.lower else None
+        layer = export(fitted.decoder, fitted.latents, fitted.noise, below.segments[0].layers if below else ())
+        self.metadata[quality_key(len(below.segments[0].layers) if below else 0)] = 0.001  # as long as any
+        if below is None:
+            stream = _stream(self.clip, layer, self.seed)
+            stream.metadata = {"encoder": f"nvcodec {__version__}", **self.metadata}
+        else:
+            stream = below
+            stream.segments[0].layers.append(layer)
+        layer.frames_per_checksum = _checksum_group(stream.frames, layer.parameters)
         layer.checksums = np.zeros(-(-stream.frames // layer.frames_per_checksum), np.uint32)
         return stream
 
     def write(self, stream: Stream) -> bytes:
         """The bytes of a file."""
-        return write_stream(stream, index=stream.frames >= INDEX_FRAMES)
+        index = stream.frames >= INDEX_FRAMES
+        if self.lower:
+            return append_layer(self.lower, stream, self.metadata, index=index)
+        return write_stream(stream, index=index)
 
     def room(self, fit: Fit, file_bytes: int) -> int:
         """Bytes there are for weights in a file of ``file_bytes``, by a file of the fit as it is now."""
@@ -398,7 +471,10 @@ class _Files:
         with clock("quantising"):
             fitted = copy.deepcopy(fit.result())  # the fit may go on
             stream = self.stream(fitted)
-            stream.segments[0].layers[0].checksums = _reconstruct(stream, self.device)
+            stream.segments[0].layers[-1].checksums, quality = _reconstruct(stream, self.clip, self.device)
+            stated = {quality_key(stream.layers - 1): round(quality, 3)}
+            self.metadata.update(stated)
+            stream.metadata.update(stated)
         with clock("writing"):
             data = self.write(stream)
         with clock("verifying"):
@@ -468,7 +544,7 @@ def _stream(clip: Clip, layer: Layer, seed: int) -> Stream:
         time_base_den=clip.time_base.denominator,
         seed=seed % 2**32,
     )
-    return Stream(video, [Segment(head, durations, [layer])], {"encoder": f"nvcodec {__version__}"})
+    return Stream(video, [Segment(head, durations, [layer])])
 
 
 def _checksum_group(frames: int, parameters: int) -> int:
@@ -479,14 +555,17 @@ def _checksum_group(frames: int, parameters: int) -> int:
     return min(group, frames)
 
 
-def _reconstruct(stream: Stream, device: torch.device) -> np.ndarray:
-    """What the encoder means: the checksums of the integer network that the stream holds."""
-    network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device)
-    group = stream.segments[0].layers[0].frames_per_checksum
+def _reconstruct(stream: Stream, clip: Clip, device: torch.device) -> tuple[np.ndarray, float]:
+    """What the encoder means: the checksums of the integer network that the stream holds, and its RGB PSNR, dB."""
+    network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers)
+    group = stream.segments[0].layers[-1].frames_per_checksum
     sums = np.zeros(-(-stream.frames // group), np.uint32)
-    for frame in range(stream.frames):
-        sums[frame // group] = zlib.crc32(picture_bytes(network.decode([frame])[0]), int(sums[frame // group]))
-    return sums
+    values = []
+    for frame, original in enumerate(clip.frames):
+        picture = network.decode([frame])[0].cpu()
+        sums[frame // group] = zlib.crc32(picture_bytes(picture), int(sums[frame // group]))
+        values.append(psnr(picture, original))
+    return sums, sum(values) / len(values)
 
 
 def _verify(data: bytes, clip: Clip, device: torch.device) -> float:

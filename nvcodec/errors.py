@@ -4,6 +4,7 @@
     ├── UsageError                2  options that contradict each other or the video
     ├── InputError                3  the source cannot be read, or is no SDMN file
     ├── CorruptStreamError        4  an SDMN file whose content is damaged or breaks the specification
+    │   └── CutStreamError        4  an SDMN file that ends too early
     ├── UnsupportedVersionError   5  an SDMN file of a version or with a feature this decoder lacks
     ├── VerificationError         6  what was decoded is not what was meant, or a target was missed
     └── Interrupted             130  somebody asked for an end, and the state was kept
@@ -36,6 +37,10 @@ class CorruptStreamError(NvcodecError):
     """The stream is damaged or breaks a rule of ``bitstream_spec.md``."""
 
     exit_code = 4
+
+
+class CutStreamError(CorruptStreamError):
+    """The stream ends too early; the layers that are whole can be had."""
 
 
 class UnsupportedVersionError(NvcodecError):

@@ -5,6 +5,7 @@ The order of units is part of the format, so reading is one pass that consumes t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -45,7 +46,7 @@ from nvcodec.bitstream.units import (
 )
 from nvcodec.entropy.coder import decode_chunk
 from nvcodec.entropy.contexts import Rows
-from nvcodec.errors import CorruptStreamError, InputError
+from nvcodec.errors import CorruptStreamError, CutStreamError, InputError
 from nvcodec.exact.bounds import prove
 from nvcodec.exact.steps import MAX_STEP
 from nvcodec.stream import ConvWeights, Entry, Layer, Segment, Stream, UnitReport
@@ -62,6 +63,8 @@ BIAS_PEAK = 2047
 
 def read_file(path: str | os.PathLike[str]) -> Stream:
     """Read and check an SDMN file.
+
+    Of one that is cut inside a layer the layers below are read, and :attr:`~nvcodec.stream.Stream.note` says so.
 
     Raises:
         InputError: the file cannot be opened or is not an SDMN file.
@@ -81,7 +84,25 @@ def read_file(path: str | os.PathLike[str]) -> Stream:
 def read_stream(data: bytes) -> Stream:
     """Read and check a stream held in memory; raises as :func:`read_file` does."""
     version = check_file_header(data)
-    return _Reader(memoryview(data), version).read()
+    try:
+        return _Reader(memoryview(data), version).read()
+    except CutStreamError:
+        ends = layer_ends(data)
+        if not ends:
+            raise
+        stream = _Reader(memoryview(data)[: ends[-1]], version).read()
+        stream.note = f"the file is cut inside layer {len(ends)}: {len(data)} bytes, of which {ends[-1]} can be used"
+        return stream
+
+
+def layer_ends(data: bytes) -> list[int]:
+    """After how many bytes each layer that is whole ends."""
+    ends = []
+    with contextlib.suppress(CutStreamError):
+        for unit in split_units(memoryview(data)):
+            if unit.header.type == UnitType.LAYER_END:
+                ends.append(unit.end)
+    return ends
 
 
 def _no_constant(name: str) -> None:
@@ -152,7 +173,7 @@ class _Reader:
     def next(self, what: str) -> Unit:
         unit = self.next_or_none()
         if unit is None:
-            raise CorruptStreamError(f"the stream ends where {what} was expected")
+            raise CutStreamError(f"the stream ends where {what} was expected")
         return unit
 
     def next_or_none(self) -> Unit | None:

@@ -111,7 +111,8 @@ class UnitReport:
 class Stream:
     """A whole video.
 
-    ``entries`` and ``units`` are filled by the reader; the entries' bytes add up to ``file_bytes``.
+    ``entries`` and ``units`` are filled by the reader; the entries' bytes add up to ``file_bytes``. ``note`` says what
+    is missing of a file that was cut inside a layer and of which the layers below are used; else it is empty.
     """
 
     video: Video
@@ -121,6 +122,7 @@ class Stream:
     file_bytes: int = 0
     entries: list[Entry] = dataclasses.field(default_factory=list)
     units: list[UnitReport] = dataclasses.field(default_factory=list)
+    note: str = ""
 
     @property
     def frames(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +19,11 @@ from nvcodec.bitstream.units import (
     pack_durations,
     pack_file_header,
     pack_unit,
+    split_units,
 )
 from nvcodec.entropy.coder import encode_chunk
 from nvcodec.entropy.contexts import Rows
+from nvcodec.errors import UsageError
 from nvcodec.exact.bounds import prove
 from nvcodec.stream import Layer, Segment, Stream
 
@@ -37,33 +41,75 @@ def write_stream(stream: Stream, run: int = RUN, index: bool = True) -> bytes:
     Raises:
         CorruptStreamError: a bound does not hold; nothing is written that a decoder would refuse.
     """
-    out = bytearray(pack_file_header())
-    placed: list[tuple[int, int, int, int]] = []
-
-    def put(kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0) -> None:
-        placed.append((kind, segment, layer, len(out)))
-        out.extend(pack_unit(kind, payload, segment, layer))
-
-    put(UnitType.VIDEO, stream.video.pack())
+    out = _Output(bytearray(pack_file_header()))
+    out.put(UnitType.VIDEO, stream.video.pack())
     for number, segment in enumerate(stream.segments):
-        put(UnitType.SEGMENT, _segment_payload(segment), number)
+        out.put(UnitType.SEGMENT, _segment_payload(segment), number)
     if stream.metadata:
-        put(UnitType.METADATA, _metadata_payload(stream.metadata))
+        out.put(UnitType.METADATA, _metadata_payload(stream.metadata))
     for level in range(stream.layers):
+        out.put_layer(stream, level, run)
+    return out.finished(index)
+
+
+def append_layer(
+    data: bytes, stream: Stream, metadata: dict[str, Any] | None = None, run: int = RUN, index: bool = True
+) -> bytes:
+    """The file ``data`` with one more layer, the highest of ``stream``; nothing below changes, but that an INDEX goes.
+
+    Args:
+        data: a file of all layers below.
+        stream: those layers and the new one.
+        metadata: of the new layer.
+        run, index: as in :func:`write_stream`.
+
+    Raises:
+        CorruptStreamError: a bound does not hold.
+        UsageError: the file is of a version that cannot hold what is added.
+    """
+    if data[: len(pack_file_header())] != pack_file_header():
+        raise UsageError("the file is of an earlier version; encode it anew, then layers can be added")
+    units = [unit for unit in split_units(memoryview(data)) if unit.header.type != UnitType.INDEX]
+    placed = [(unit.header.type, unit.header.segment, unit.header.layer, unit.offset) for unit in units]
+    out = _Output(bytearray(data[: units[-1].end]), placed)
+    if metadata:
+        out.put(UnitType.METADATA, _metadata_payload(metadata))
+    out.put_layer(stream, stream.layers - 1, run)
+    return out.finished(index)
+
+
+class _Output:
+    """A file that grows: its bytes, and the type, segment, layer and offset of every unit."""
+
+    def __init__(self, data: bytearray, placed: Iterable[tuple[int, int, int, int]] = ()) -> None:
+        self.data = data
+        self.placed = list(placed)
+
+    def put(self, kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0) -> None:
+        """Add a unit."""
+        self.placed.append((kind, segment, layer, len(self.data)))
+        self.data.extend(pack_unit(kind, payload, segment, layer))
+
+    def put_layer(self, stream: Stream, level: int, run: int) -> None:
+        """Add all units of one layer."""
         for number, segment in enumerate(stream.segments):
             layer = segment.layers[level]
-            put(UnitType.NETWORK, pack_ops(layer.ops), number, level)
-            put(UnitType.WEIGHTS, _weights_payload(layer), number, level)
+            self.put(UnitType.NETWORK, pack_ops(layer.ops), number, level)
+            self.put(UnitType.WEIGHTS, _weights_payload(layer), number, level)
             for place, values in layer.latents.items():
                 for first in range(0, len(values), run):
                     payload = latents_payload(place, first, values[first : first + run])
-                    put(UnitType.LATENTS, payload, number, level)
+                    self.put(UnitType.LATENTS, payload, number, level)
             sums = layer.frames_per_checksum.to_bytes(4, "little") + layer.checksums.astype("<u4").tobytes()
-            put(UnitType.CHECKSUMS, sums, number, level)
-        put(UnitType.LAYER_END, LayerEnd(len(placed)).pack() + hashlib.sha256(out).digest(), 0, level)
-    if index:
-        put(UnitType.INDEX, _index_payload(placed))
-    return bytes(out)
+            self.put(UnitType.CHECKSUMS, sums, number, level)
+        digest = hashlib.sha256(self.data).digest()
+        self.put(UnitType.LAYER_END, LayerEnd(len(self.placed)).pack() + digest, 0, level)
+
+    def finished(self, index: bool) -> bytes:
+        """All bytes, with an INDEX at the end if it is wanted."""
+        if index:
+            self.put(UnitType.INDEX, _index_payload(self.placed))
+        return bytes(self.data)
 
 
 def _segment_payload(segment: Segment) -> bytes:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 
 from nvcodec.bitstream.fields import Cursor, Record, i64, u8, u16, u32, u64, varint
-from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError
+from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, UnsupportedVersionError
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
 MAJOR, MINOR = 1, 1
@@ -170,7 +170,8 @@ def split_units(data: memoryview) -> Iterator[Unit]:
     """The units after the file header, each with its framing and checksum checked.
 
     Raises:
-        CorruptStreamError: a unit is cut, damaged, or another stream follows.
+        CutStreamError: the data end inside a unit.
+        CorruptStreamError: a unit is damaged, or another stream follows.
         UnsupportedVersionError: an unknown critical unit.
     """
     position = HEADER_BYTES
@@ -178,7 +179,11 @@ def split_units(data: memoryview) -> Iterator[Unit]:
         if data[position : position + len(MAGIC)] == MAGIC:
             raise CorruptStreamError(f"another stream follows at byte {position}: files may not be concatenated")
         cursor = Cursor(data[position:], f"the unit at byte {position}")
+        if cursor.left < UNIT_HEADER_BYTES:
+            raise CutStreamError(f"the stream ends inside the unit at byte {position}")
         header = UnitHeader.unpack(cursor)
+        if cursor.left < header.length + CRC_BYTES:
+            raise CutStreamError(f"the stream ends inside the unit at byte {position}")
         payload = cursor.take(header.length)
         stated = cursor.integer("I")
         if zlib.crc32(data[position : position + UNIT_HEADER_BYTES + header.length]) != stated:

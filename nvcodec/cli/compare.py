@@ -6,7 +6,7 @@ import json
 
 import click
 
-from nvcodec.cli.options import Status, device_options, selection_options, volume_options
+from nvcodec.cli.options import Status, device_options, note, selection_options, volume_options
 from nvcodec.errors import UsageError
 
 
@@ -14,6 +14,7 @@ from nvcodec.errors import UsageError
 @click.argument("source")
 @click.argument("file")
 @selection_options
+@click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
 @device_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @volume_options
@@ -24,6 +25,7 @@ def command(
     scale: tuple[int, int] | None,
     start: int,
     frames: int | None,
+    layers: int | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -34,10 +36,11 @@ def command(
 
     Give the --crop, --scale, --start and --frames that the file was encoded with.
     """
-    from nvcodec.accounting import bits_per_pixel
+    from nvcodec.accounting import bits_per_pixel, by_layer
     from nvcodec.reader import read_file
 
     stream = read_file(file)
+    note(file, stream)
     import torch
 
     from nvcodec import metrics
@@ -49,7 +52,7 @@ def command(
     if len({(segment.head.width, segment.head.height) for segment in stream.segments}) > 1:
         raise UsageError("the frames of this file differ in size; they cannot be compared with one source")
     clip = read_clip(source, Selection(crop, scale, start, frames))
-    video = Video(stream, device=device)
+    video = Video(stream, device=device, layers=layers)
     if (len(clip.frames), clip.width, clip.height) != (len(video), video.width, video.height):
         raise UsageError(
             f"the source gives {len(clip.frames)} frames of {clip.width}x{clip.height}, the file "
@@ -64,6 +67,8 @@ def command(
     finally:
         status.clear()
 
+    file_bytes = stream.file_bytes if layers in (None, stream.layers) else by_layer(stream)[layers - 1]["file_bytes"]
+
     def mean(name: str) -> float | None:
         values = [row[name] for row in rows]
         return None if None in values else sum(values) / len(values)  # type: ignore[arg-type]
@@ -76,8 +81,8 @@ def command(
         "psnr_y": mean("psnr_y"),
         "ssim": mean("ssim"),
         "ms_ssim": mean("ms_ssim"),
-        "bits_per_pixel": bits_per_pixel(stream),
-        "file_bytes": stream.file_bytes,
+        "bits_per_pixel": bits_per_pixel(stream) * file_bytes / stream.file_bytes,
+        "file_bytes": file_bytes,
         "frames": len(rows),
     }
     if as_json:

@@ -6,7 +6,7 @@ import time
 
 import click
 
-from nvcodec.cli.options import Status, device_options, duration, volume_options
+from nvcodec.cli.options import Status, device_options, duration, note, volume_options
 from nvcodec.errors import UsageError
 
 
@@ -29,6 +29,7 @@ class _Decode(click.Command):
 @click.option("--null", is_flag=True, help="Decode and throw away; prints the time it took.")
 @click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First frame.")
 @click.option("--frames", type=click.IntRange(1), help="Frames to decode; all that are left if not given.")
+@click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
 @click.option("--batch", type=click.IntRange(1), help="Frames decoded at once.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the pictures' checksums.")
 @device_options
@@ -41,6 +42,7 @@ def command(
     null: bool,
     start: int,
     frames: int | None,
+    layers: int | None,
     batch: int | None,
     no_verify: bool,
     device: str,
@@ -58,6 +60,7 @@ def command(
     from nvcodec.reader import read_file
 
     stream = read_file(file)  # a bad file is refused before torch is loaded
+    note(file, stream)
     if start >= stream.frames:
         raise UsageError(f"--start {start} is past the last of {stream.frames} frames")
     sizes = {(segment.head.width, segment.head.height) for segment in stream.segments}
@@ -71,7 +74,7 @@ def command(
 
     if threads:
         torch.set_num_threads(threads)
-    video = Video(stream, device=device, verify=not no_verify, batch=batch)
+    video = Video(stream, device=device, verify=not no_verify, batch=batch, layers=layers)
     chosen = range(start, min(stream.frames, start + (frames or stream.frames)))
     sink: Sink
     if output is not None:

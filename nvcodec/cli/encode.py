@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 @click.command("encode")
 @click.argument("source")
 @click.option("-o", "--output", required=True, help="The .sdmn file to write; - is standard output.")
-@click.option("--size", help="Parameters to store, such as 300k or 3M; all that is stored counts.")
+@click.option(
+    "--size",
+    help="Parameters to store, such as 300k or 3M; all that is stored counts. 3M,1M,1M: a base layer and two more.",
+)
+@click.option(
+    "--add-layer",
+    nargs=2,
+    metavar="SIZE FILE",
+    help="Add an enhancement layer of that size to an .sdmn file of the same frames; --size is not needed then.",
+)
 @click.option(
     "--target-size",
     type=FileSizesType(),
@@ -122,6 +131,7 @@ def command(
     source: str,
     output: str,
     size: str | None,
+    add_layer: tuple[str, str] | None,
     target_size: list[int] | None,
     bitrate: float | None,
     target_psnr: float | None,
@@ -165,6 +175,11 @@ def command(
         raise UsageError("several sizes make several files; -o - takes one")
     if os.path.isdir(output):
         raise UsageError(f"{output} is a folder; name the .sdmn file to write")
+    if add_layer and size:
+        raise UsageError("--add-layer says the size of the layer; leave --size out")
+    onto = None
+    if add_layer:
+        size, onto = add_layer
     from nvcodec.encoder import encode, file_names
     from nvcodec.fit.run import Progress
 
@@ -208,6 +223,7 @@ def command(
             threads=threads,
             report=report,
             init=init,
+            onto=onto,
             max_memory=max_memory,
             overwrite=overwrite,
             resume=resume,
@@ -231,6 +247,8 @@ def command(
                 f"{duration(sum(file.seconds.values()))}",
                 err=True,
             )
+        for number, layer in enumerate(result.layers if len(result.layers) > 1 else ()):
+            click.echo(f"up to fitted layer {number}: {len(layer.data)} bytes, {layer.psnr:.2f} dB", err=True)
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.seconds.items())
         click.echo(f"{spent}; peak memory {peak_memory() / 2**20:.0f} MiB", err=True)
     if verbose:

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from nvcodec.accounting import KINDS, bits_per_pixel, bytes_by_kind, describe
+from nvcodec.accounting import KINDS, bits_per_pixel, by_layer, bytes_by_kind, describe
+from nvcodec.cli.options import note
 from nvcodec.reader import read_file
 from nvcodec.stream import Stream
 
@@ -17,6 +18,7 @@ from nvcodec.stream import Stream
 def command(file: str, as_json: bool) -> None:
     """Show what FILE holds and where every byte of it went."""
     stream = read_file(file)
+    note(file, stream)
     if as_json:
         click.echo(json.dumps(describe(stream), indent=2))
     else:
@@ -31,9 +33,15 @@ def _report(file: str, stream: Stream) -> list[str]:
         f"{stream.file_bytes} bytes, {bits_per_pixel(stream):.4f} bits a pixel, {stream.parameters} parameters, "
         f"{len(stream.segments)} segment(s), {stream.layers} layer(s)",
         "",
-        f"{'kind':<14}{'bytes':>12}{'share':>9}",
     ]
+    if stream.layers > 1:
+        lines += [f"{'layer':<14}{'bytes':>12}{'up to it':>12}{'PSNR':>12}"]
+        for number, row in enumerate(by_layer(stream)):
+            quality = "not stated" if row["psnr_rgb"] is None else f"{row['psnr_rgb']:.2f} dB"
+            lines.append(f"{number:<14}{row['bytes']:>12}{row['file_bytes']:>12}{quality:>12}")
+        lines += [""]
     kinds = bytes_by_kind(stream)
+    lines += [f"{'kind':<14}{'bytes':>12}{'share':>9}"]
     lines += [f"{kind:<14}{kinds[kind]:>12}{kinds[kind] / stream.file_bytes:>9.2%}" for kind in KINDS]
     lines += ["", f"{'what':<48}{'bytes':>10}{'values':>10}{'bits each':>11}{'share':>9}"]
     for entry in stream.entries:

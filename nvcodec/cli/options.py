@@ -6,9 +6,12 @@ import re
 import sys
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from nvcodec.stream import Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -154,3 +157,9 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def note(file: str, stream: Stream) -> None:
+    """Say on stderr what is missing of a file of which only the lower layers can be used."""
+    if stream.note:
+        click.echo(f"nvcodec: {file}: {stream.note}", err=True)

@@ -51,14 +51,24 @@ class ExactNetwork:
         seed: the stream's seed for z.
         device: where to compute.
         layers: how many layers to use, at least 1.
+        wanted: results that :meth:`results` is to give, each its layer and the operation's place.
     """
 
-    def __init__(self, segment: Segment, number: int, seed: int, device: torch.device, layers: int = 1) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        number: int,
+        seed: int,
+        device: torch.device,
+        layers: int = 1,
+        wanted: Sequence[tuple[int, int]] = (),
+    ) -> None:
         self.segment = segment
         self.number = number
         self.seed = seed
         self.device = device
         self.levels = segment.layers[:layers]
+        self.wanted = tuple(wanted)
         kept = self._kept()
         self.last_uses = [last_uses(layer.ops, kept[level]) for level, layer in enumerate(self.levels)]
         with exact_arithmetic(device):
@@ -70,19 +80,28 @@ class ExactNetwork:
     def decode(self, frames: Sequence[int]) -> torch.Tensor:
         """The pictures of ``frames`` (numbers in the segment), uint8 [frames, 3, height, width] on the device."""
         with exact_arithmetic(self.device):
-            pictures = self._decode(frames)
+            pictures = self._decode(frames)[-1][len(self.levels[-1].ops) - 1]
         return pictures.to(torch.uint8)  # outside, so that the caller gets an ordinary tensor
+
+    def results(self, frames: Sequence[int]) -> list[torch.Tensor]:
+        """Those ``wanted`` for ``frames``, int16 [frames, channels, height, width] on the device."""
+        with exact_arithmetic(self.device):
+            made = self._decode(frames)
+        return [made[level][place].to(torch.int16) for level, place in self.wanted]
 
     def _kept(self) -> list[frozenset[int]]:
         """For each layer, the operations that higher ones read."""
         kept: list[set[int]] = [set() for _ in self.levels]
+        for level, place in self.wanted:
+            kept[level].add(place)
         for layer in self.levels:
             for op in layer.ops:
                 if isinstance(op, Below):
                     kept[op.layer].add(op.op)
         return [frozenset(places) for places in kept]
 
-    def _decode(self, frames: Sequence[int]) -> torch.Tensor:
+    def _decode(self, frames: Sequence[int]) -> list[dict[int, torch.Tensor]]:
+        """The results of each layer that are still needed at its end."""
         below: list[dict[int, torch.Tensor]] = []
         for level, layer in enumerate(self.levels):
             results: dict[int, torch.Tensor] = {}
@@ -97,7 +116,7 @@ class ExactNetwork:
                     if self.last_uses[level][source] == place:
                         del results[source]
             below.append(results)
-        return below[-1][len(self.levels[-1].ops) - 1]
+        return below
 
     def _prepare(self, layer: Layer, level: int, place: int) -> Step:
         op = layer.ops[place]

@@ -6,11 +6,13 @@ refused by NumPy.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from nvcodec.fit.loop import Fit
 
 VERSION = 4
 SUFFIX = ".checkpoint"
-FREE = ("steps", "seconds", "bfloat16")  # options that may change when a fit goes on
+FREE = ("steps", "seconds", "batch", "bfloat16")  # options that may change when a fit goes on
 
 
 def path_beside(output: str | os.PathLike[str] | None) -> Path | None:
@@ -34,15 +36,16 @@ def path_beside(output: str | os.PathLike[str] | None) -> Path | None:
 
 
 class Keeper:
-    """Writes a fit's state when it is called and ``every`` seconds have passed since it last did."""
+    """Writes a fit's state when it is called and ``every`` seconds have passed since it last did; ``lower`` is as in
+    :func:`save`."""
 
-    def __init__(self, path: Path, every: float) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, every: float, lower: bytes = b"") -> None:
+        self.path, self.every, self.lower = path, every, lower
         self.last = time.monotonic()
 
     def __call__(self, fit: Fit) -> None:
         if time.monotonic() - self.last >= self.every:
-            save(fit, self.path)
+            save(fit, self.path, self.lower)
             self.last = time.monotonic()
 
 
@@ -62,8 +65,8 @@ def identity(fit: Fit) -> dict[str, Any]:
     return dict(json.loads(json.dumps(identity)))  # tuples become lists, as in a file
 
 
-def save(fit: Fit, path: Path) -> None:
-    """Write a fit's state.
+def save(fit: Fit, path: Path, lower: bytes = b"") -> None:
+    """Write a fit's state, and beside that of an enhancement layer the file of the layers below.
 
     Raises:
         InputError: the file cannot be written.
@@ -71,6 +74,8 @@ def save(fit: Fit, path: Path) -> None:
     tensors, plain = fit.state()
     meta = json.dumps({"identity": identity(fit), "plain": plain}).encode()
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+    if lower:
+        arrays["lower"] = np.frombuffer(lower, np.uint8)
     temporary = _unfinished(path)  # always of this name, so that those of killed processes do not pile up
     try:
         with open(temporary, "wb") as file:
@@ -98,13 +103,31 @@ def restore(fit: Fit, path: Path) -> None:
         InputError: there is no such file, or it is no checkpoint.
         UsageError: it is one of another clip, network or way to fit.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+    with _reading(path) as arrays:
         meta = json.loads(arrays.pop("meta").tobytes())
+        arrays.pop("lower", None)
         if meta["identity"] != identity(fit):
             raise UsageError(f"{path} is of another clip, size, seed, loss or set of options, or of another version")
         fit.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, meta["plain"])
+
+
+def lower(path: Path) -> bytes:
+    """The file of the layers below the one whose fit a checkpoint is of; empty for a base layer.
+
+    Raises:
+        InputError: there is no such file, or it is no checkpoint.
+    """
+    with _reading(path) as arrays:
+        return arrays["lower"].tobytes() if "lower" in arrays else b""
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[dict[str, Any]]:
+    """The arrays of a checkpoint, and one sentence for whatever is wrong with them."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
+            arrays = {name: held[name] for name in held.files}
+        yield arrays
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {path}") from None
     except (OSError, zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError, RuntimeError, AttributeError):

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from nvcodec.fit.losses import SQUARED_ERROR, Loss
 from nvcodec.fit.muon import Muon
 from nvcodec.fit.rate import PARTS, Rounding, price
 from nvcodec.metrics import psnr
-from nvcodec.model.decoder import Decoder
+from nvcodec.model.decoder import Decoder, Underlay
 from nvcodec.model.encoder import Encoder
 from nvcodec.model.shape import NetworkShape
 from nvcodec.model.skip import abnormality, sampled
@@ -36,6 +36,7 @@ LEVEL_RATE = 1.6  # Adam's for the steps of rounding, in eighths of an octave
 WORTH = (0.02, 50.0)  # dB of quality, at least and at most, for twice the bytes, to meet a size
 LATENT_RATE = 0.03  # Adam's for latents, of their root mean square
 LAST_RATE = 0.01  # of the peak
+RESIDUAL_GAIN = 4.0  # of what an enhancement layer's encoder sees
 PROLONGED_RATE = 0.04  # of the peak, where a fit goes on after its end
 
 
@@ -123,6 +124,7 @@ class Fit:
         options: see :class:`FitOptions`.
         device: where to fit.
         loss: see :data:`~nvcodec.fit.losses.Loss`.
+        underlay: what an enhancement layer stands on; None for a base layer.
 
     The loss judges the picture that comes of the *sampled* z, the very one that decoders will have, so features
     recovered from it have to help; the encoder's own z only has to look as if it had been sampled.
@@ -142,11 +144,12 @@ class Fit:
         options: FitOptions,
         device: torch.device,
         loss: Loss = SQUARED_ERROR,
+        underlay: Underlay | None = None,
     ) -> None:
         self.options, self.shape, self.loss, self.device = options, shape, loss, device
         with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
             torch.manual_seed(options.seed)
-            self.encoder, self.decoder = Encoder(shape), Decoder(shape, options.rep)
+            self.encoder, self.decoder = Encoder(shape), Decoder(shape, options.rep, underlay)
         for half in (self.encoder, self.decoder):
             half.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.rounding = Rounding(self.decoder).to(device).requires_grad_(options.rate > 0)
@@ -312,7 +315,7 @@ class Fit:
         """What the network makes of ``pictures``, and each own z while the encoder is fitted."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
             if self.fixed is None:
-                latents, own_z = analyse(self.encoder, self.decoder, pictures)
+                latents, own_z = analyse(self.encoder, self.decoder, pictures, frames)
             else:
                 latents, own_z = _of_frames(self.fixed, frames), []
             return self.decoder(latents, self.noise, frames).float(), own_z
@@ -359,7 +362,7 @@ class Fit:
         if self.fixed is not None:
             return [latent.detach() for latent in self.fixed]
         latents = [
-            analyse(self.encoder, self.decoder, as_float(self.frames[[place]].to(self.device)))[0]
+            analyse(self.encoder, self.decoder, as_float(self.frames[[place]].to(self.device)), [place])[0]
             for place in range(len(self.frames))
         ]
         plain = torch.contiguous_format  # even where, of one channel, a tensor passes for any format
@@ -475,9 +478,12 @@ def as_float(frames: torch.Tensor) -> torch.Tensor:
 
 
 def analyse(
-    encoder: Encoder, decoder: Decoder, pictures: torch.Tensor
+    encoder: Encoder, decoder: Decoder, pictures: torch.Tensor, frames: Sequence[int] = ()
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """What is transmitted for ``pictures`` [batch, 3, height, width], the embedding and each f; and each own z."""
+    """What is transmitted for ``pictures`` [batch, 3, height, width], those of ``frames``: the embedding and each f;
+    and each own z. An enhancement layer looks at what the layers below have left over."""
+    if decoder.underlay is not None:
+        pictures = RESIDUAL_GAIN * (pictures - decoder.floor(frames)) + 0.5
     embedding, features = encoder(pictures)
     split = [skip.split(x) for skip, x in zip(decoder.skips, features, strict=True)]
     return [embedding, *(f for f, _ in split)], [z for _, z in split if z is not None]

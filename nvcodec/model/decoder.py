@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -30,6 +31,28 @@ def rounded(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
     """What a decoder makes of these multiples, with a gradient to the values and the step."""
     steps = (values / step).clamp(-LATENT_PEAK, LATENT_PEAK)
     return ste(steps, steps.round()) * step
+
+
+@dataclasses.dataclass(frozen=True)
+class Underlay:
+    """What the layers below give an enhancement layer: the integers a decoder has there.
+
+    Attributes:
+        pictures: uint8 [frames, 3, height, width].
+        features: int16 [frames, channels, height, width], of the layer right below, what its last block reads.
+        shift: of their unit, 2^-shift.
+        layer: the number of that layer.
+        places: of the operations in it that yield the features and the picture.
+    """
+
+    pictures: torch.Tensor
+    features: torch.Tensor
+    shift: int
+    layer: int
+    places: tuple[int, int]
+
+    def __deepcopy__(self, memo: object) -> Underlay:
+        return self  # nothing changes it, and it is large
 
 
 class Grid(nn.Module):
@@ -88,14 +111,16 @@ class Decoder(nn.Module):
     Args:
         shape: the tensors' sizes.
         rep: whether the blocks' convolutions are reparameterised while fitting (section 3.1).
+        underlay: what an enhancement layer stands on: a 1x1 convolution of the features below is added behind the
+            last block but one, and the picture below to what the head yields. None in a base layer.
 
     ``latent_steps`` is None while fitting in float. With quantisation in the loop the embedding and each f are
     rounded to multiples of their step within +-127.
     """
 
-    def __init__(self, shape: NetworkShape, rep: bool = False) -> None:
+    def __init__(self, shape: NetworkShape, rep: bool = False, underlay: Underlay | None = None) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.underlay = shape, underlay
         self.stem = Conv(shape.embedding, shape.stem, 1)
         inputs = (shape.stem, *shape.channels[:-1])
         kind = RepConv if rep else Conv
@@ -110,6 +135,11 @@ class Decoder(nn.Module):
         frames = shape.grids.frames if shape.grids else 0
         grids = {str(place): Grid(size, frames, shape.channels[place]) for place, size in shape.grid_sizes.items()}
         self._grids = nn.ModuleDict(grids)
+        lifted = shape.channels[shape.lift_place]
+        self.lift = Conv(shape.below, lifted, 1, whole_group(lifted)) if underlay else None
+        if underlay:
+            nn.init.zeros_(self.head.weight)  # the first picture is the one below
+            nn.init.zeros_(cast(torch.Tensor, self.head.bias))
         self.latent_steps: list[torch.Tensor] | None = None
 
     @property
@@ -174,7 +204,7 @@ class Decoder(nn.Module):
             latents: the embedding [batch, C0, h0, w0] and, of each scale of the skip connection, the smallest first,
                 f [batch, 1, height, width].
             noise: z of each scale, [batch or 1, width - 1, height, width]; empty where there is none.
-            frames: the numbers of the pictures; of use to grids only.
+            frames: the numbers of the pictures; of use to grids and enhancement layers only.
         """
         grids = self.grids
         embedding, *features = self.rounded(latents)
@@ -187,5 +217,19 @@ class Decoder(nn.Module):
                 x = x + resample(self.skips[place](features[place], z), x.shape[2], x.shape[3])
             if place in grids:
                 x = x + grids[place](frames)
-        picture: torch.Tensor = self.head(x) * HEAD_UNIT + 0.5
-        return picture[:, :, : self.shape.height, : self.shape.width]
+            if self.lift is not None and place == self.shape.lift_place:
+                x = x + resample(self.lift(self.features(frames)), x.shape[2], x.shape[3])
+        picture: torch.Tensor = self.head(x) * HEAD_UNIT
+        return picture[:, :, : self.shape.height, : self.shape.width] + self.floor(frames)
+
+    def features(self, frames: Sequence[int]) -> torch.Tensor:
+        """Those of the layer below: [frames, channels, height, width]."""
+        assert self.underlay is not None
+        found = self.underlay.features[list(frames)].to(self.head.weight.device)
+        return (found * 2.0**-self.underlay.shift).contiguous(memory_format=torch.channels_last)
+
+    def floor(self, frames: Sequence[int]) -> torch.Tensor | float:
+        """What the head's result is added to: the pictures below [frames, 3, height, width], or grey."""
+        if self.underlay is None:
+            return 0.5
+        return self.underlay.pictures[list(frames)].to(self.head.weight.device) / 255

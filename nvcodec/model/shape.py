@@ -132,6 +132,7 @@ class NetworkShape:
         kernels: kernel side of each block's convolution.
         skip: the skip connection, None without one.
         grids: the feature grids, None without any.
+        below: channels of the features of the layer below that an enhancement layer reads; 0 in a base layer.
     """
 
     width: int
@@ -143,6 +144,13 @@ class NetworkShape:
     kernels: tuple[int, ...]
     skip: SkipShape | None = None
     grids: GridShape | None = None
+    below: int = 0
+
+    @property
+    def lift_place(self) -> int:
+        """The block behind which an enhancement layer adds what it reads of the layer below: the last but one, half
+        the picture's size."""
+        return max(0, len(self.strides) - 2)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -204,7 +212,8 @@ class NetworkShape:
         stem = self.stem * (self.embedding + 1)
         biases = sum(o * s * s for o, s in zip(self.channels, self.strides, strict=True))
         head = 3 * (self.channels[-1] * HEAD_KERNEL**2 + 1)
-        return stem + self.block_weights + biases + head + self.skip_parameters + self.grid_parameters
+        lift = (self.below + 1) * self.channels[self.lift_place] if self.below else 0
+        return stem + self.block_weights + biases + head + lift + self.skip_parameters + self.grid_parameters
 
     @property
     def latent_values(self) -> int:
@@ -267,6 +276,7 @@ def solve(
     z_gain: float = DEFAULT_Z_GAIN,
     grids: float = DEFAULT_GRIDS,
     still: bool = True,
+    below: int = 0,
 ) -> NetworkShape:
     """The network of ``size`` parameters, all that is stored counted, for ``frames`` pictures.
 
@@ -280,6 +290,7 @@ def solve(
         grids: share of the size that the values of feature grids may take, 0 to 1; half as much, and so on, where
             that leaves too little for the network; there are none where even the fewest would take more.
         still: whether most of the picture stays where it is; which grids are taken depends on it.
+        below: channels of the features that an enhancement layer reads; 0 for a base layer.
 
     Raises:
         UsageError: the clip cannot be coded with so few parameters, or no stream holds as many.
@@ -289,14 +300,14 @@ def solve(
     own = _grids(grids * size, width, height, frames, still)
     for scales in range(SKIP_SCALES if skip != "none" else 0, -1, -1):
         connection = _connection(scales, size, skip, z_gain)
-        preset = _preset(size, width, height, connection)
+        preset = None if below else _preset(size, width, height, connection)
         if preset and preset.parameters(frames) <= size:  # the latents of a long clip may not fit
             return preset
-        family = _Family(width, height, frames, size, connection, own)
+        family = _Family(width, height, frames, size, connection, own, below)
         if family.affordable:
             return family.best()
     if own:
-        return solve(size, width, height, frames, skip, z_gain, grids / 2, still)
+        return solve(size, width, height, frames, skip, z_gain, grids / 2, still, below)
     raise UsageError(
         f"{frames} frames of {width}x{height} need at least {family.build(3).parameters(frames)} parameters, "
         f"--size asks for {size}"
@@ -346,6 +357,7 @@ class _Family:
     size: int
     skip: SkipShape | None
     grids: GridShape | None
+    below: int
 
     def build(self, stem: float, extras: tuple[int, ...] = (0,) * (1 + len(KERNELS))) -> NetworkShape:
         """The network with ``stem`` channels after the first convolution, and ``extras`` more than the rule's there and
@@ -359,7 +371,7 @@ class _Family:
         channels = tuple(max(3, round(stem / SHRINK ** (i + 1)) + extras[i + 1]) for i in range(len(strides)))
         sides, kernels = (self.width, self.height), KERNELS[: len(strides)]
         stems = max(3, round(stem) + extras[0])
-        return NetworkShape(*sides, embedding, stems, channels, strides, kernels, self.skip, self.grids)
+        return NetworkShape(*sides, embedding, stems, channels, strides, kernels, self.skip, self.grids, self.below)
 
     @property
     def affordable(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -46,16 +46,21 @@ class Value:
 
 
 class Builder:
-    """Holds ``ops``, their inferred ``tensors``, and ``convs``, the integers of each CONV by its place."""
+    """Holds ``ops``, their inferred ``tensors``, and ``convs``, the integers of each CONV by its place.
 
-    def __init__(self) -> None:
+    Args:
+        below: the inferred results of the lower layers of the segment, by layer.
+    """
+
+    def __init__(self, below: Mapping[int, Sequence[Tensor]] | None = None) -> None:
+        self.below = below or {}
         self.ops: list[Op] = []
         self.tensors: list[Tensor] = []
         self.convs: dict[int, ConvWeights] = {}
 
     def add(self, op: Op) -> int:
         """Append an operation; returns its place."""
-        self.tensors.append(infer_one(op, len(self.ops), self.tensors, {}))
+        self.tensors.append(infer_one(op, len(self.ops), self.tensors, self.below))
         self.ops.append(op)
         return len(self.ops) - 1
 

@@ -16,6 +16,7 @@ import torch
 
 from nvcodec.bitstream.ops import (
     Add,
+    Below,
     Concat,
     Crop,
     Function,
@@ -44,13 +45,19 @@ GELU_REACH = 6.0  # below -6, gelu is zero at any precision used here
 
 
 @torch.no_grad()
-def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor]) -> Layer:
+def export(
+    decoder: Decoder,
+    latents: Sequence[torch.Tensor],
+    noise: Sequence[torch.Tensor],
+    below: Sequence[Layer] = (),
+) -> Layer:
     """Integers for a decoder that was fitted with quantisation in the loop.
 
     Args:
         decoder: with its steps set by ``prepare``.
         latents: the embeddings [frames, C0, h0, w0] and each f [frames, 1, height, width], in float.
         noise: z of each scale, as the decoder's forward pass takes it.
+        below: the layers that an enhancement layer stands on.
 
     Returns:
         A layer whose checksums are still zero. Where a clip's activations would break an accumulator's bound they
@@ -62,7 +69,8 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
     assert decoder.latent_steps is not None, "prepare() comes first"
     check_finite(decoder, latents)
     shape, steps = decoder.shape, decoder.latent_steps
-    builder = Builder()
+    tensors_below = {level: layer.tensors for level, layer in enumerate(below)}
+    builder = Builder(tensors_below)
     exporter = Exporter(decoder, builder, observe(decoder, latents, noise))
     kinds = [LatentKind.EMBEDDING] + [LatentKind.SKIP_FEATURE] * len(shape.skip_grids)
     held = {}
@@ -80,6 +88,9 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
         place = builder.add(Grid(channels, height, width, *limits, knots, GRID_SHIFT))
         held[place] = values
         added[block] = [Addend(grid.merge, place, grid.step.item() * 2.0**-GRID_SHIFT)]
+    if decoder.lift is not None and decoder.underlay is not None:
+        place = builder.add(Below(decoder.underlay.layer, decoder.underlay.places[0]))
+        added.setdefault(shape.lift_place, []).append(Addend(decoder.lift, place, 2.0**-decoder.underlay.shift))
     for scale, (f, step) in enumerate(zip(features, steps[1:], strict=True)):
         place, unit = f, step.item()
         if decoder.skips[scale].coupling is not None:
@@ -96,7 +107,11 @@ def export(decoder: Decoder, latents: Sequence[torch.Tensor], noise: Sequence[to
         )
     if shape.coded != (shape.height, shape.width):
         builder.add(Crop(made.place, 0, 0, shape.height, shape.width))
-    tensors = infer(builder.ops, {}, (shape.height, shape.width))
+    if decoder.underlay is not None:
+        left = len(builder.ops) - 1
+        picture = builder.add(Below(decoder.underlay.layer, decoder.underlay.places[1]))
+        builder.add(Add(picture, left, 0, 255))
+    tensors = infer(builder.ops, tensors_below, (shape.height, shape.width))
     return Layer(tuple(builder.ops), tensors, builder.convs, held, 1, np.zeros(len(latents[0]), np.uint32))
 
 
@@ -142,6 +157,8 @@ class Exporter:
         for count, addend in enumerate(added, 1):
             limits = integer_range(self.seen[conv][0], shift) if count == len(added) else None
             place = self.merge(place, addend, shift, limits)
+        if conv is self.decoder.head and self.decoder.underlay is not None:
+            return builder.convolve(conv, place, 2.0**-shift, HEAD_SHIFT, (-255, 255))
         if conv is self.decoder.head:
             return builder.convolve(conv, place, 2.0**-shift, HEAD_SHIFT, (0, 255), HEAD_OFFSET)
         return builder.convolve(conv, place, 2.0**-shift, self.shift_for(conv, GELU_REACH))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +73,7 @@ def restore(layer: Layer) -> Restored:
         UsageError: the network is none that this encoder writes.
     """
     ops = layer.ops
-    shifts = _shifts(ops)
+    shifts = known_shifts(ops)
     units = {place: 2.0**-shift for place, shift in shifts.items()}
     beside = beside_trunk(ops)
     trunk: list[RestoredConv] = []
@@ -111,7 +112,7 @@ def restore(layer: Layer) -> Restored:
     return Restored(trunk, skips, strides, latents, grids)
 
 
-def _shifts(ops: tuple[Op, ...]) -> dict[int, int]:
+def known_shifts(ops: Sequence[Op]) -> dict[int, int]:
     """The unit 2^-shift of each result, as far as tables, noise and the picture at the end tell it."""
     shifts = {len(ops) - 1: HEAD_SHIFT}
     for place, op in enumerate(ops):

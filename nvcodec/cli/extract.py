@@ -1,0 +1,40 @@
+"""``nvcodec extract``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from nvcodec.cli.options import note
+from nvcodec.errors import InputError, UsageError
+from nvcodec.reader import layer_ends, read_stream
+
+
+@click.command("extract")
+@click.argument("file")
+@click.option("--layers", type=click.IntRange(1), required=True, help="Quality layers to keep.")
+@click.option("-o", "--output", required=True, help="The .sdmn file to write; - is standard output.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
+def command(file: str, layers: int, output: str, overwrite: bool) -> None:
+    """Write the first layers of FILE as a file of its own: its first bytes, nothing is encoded anew."""
+    try:
+        data = Path(file).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    stream = read_stream(data)
+    note(file, stream)
+    if layers > stream.layers:
+        raise UsageError(f"{file} has {stream.layers} layer(s); {layers} were asked for")
+    kept = data[: layer_ends(data)[layers - 1]]
+    if output == "-":
+        sys.stdout.buffer.write(kept)
+        return
+    if os.path.exists(output) and not overwrite:
+        raise UsageError(f"{output} exists; -y overwrites it")
+    from nvcodec.video.sinks import atomic_file
+
+    with atomic_file(output) as temporary:
+        temporary.write_bytes(kept)
