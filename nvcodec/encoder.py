@@ -119,6 +119,7 @@ def encode(
     scale: tuple[int, int] | None = None,
     start: int = 0,
     frames: int | None = None,
+    every: int = 1,
     fps: Fraction | float | None = None,
     preset: str | None = None,
     epochs: float | None = None,
@@ -159,7 +160,7 @@ def encode(
         bitrate: the same in bits a second.
         target_psnr: end as soon as the file reaches this RGB PSNR, dB; without another limit within the longest preset.
             Without ``size``, bytes that it does not need are then saved. What was reached is in the result.
-        crop, scale, start, frames: see :class:`~nvcodec.video.reader.Selection`; for paths only.
+        crop, scale, start, frames, every: see :class:`~nvcodec.video.reader.Selection`; for paths only.
         fps: frame rate of images or of a tensor (25 if None), or in place of a file's time stamps.
         preset: how long to fit, of :data:`PRESETS`; ``normal`` if nothing else says it.
         epochs: how often each frame is seen, in place of ``preset``.
@@ -254,7 +255,7 @@ def encode(
     clock = _Clock()
     rate = None if fps is None else Fraction(fps).limit_denominator(10**6)
     with clock("reading"):
-        selection = Selection(crop, scale, start, frames)
+        selection = Selection(crop, scale, start, frames, every)
         free = None if max_memory is None else max(0, max_memory - used_memory())
         clip = _as_clip(source, selection, rate, free)
         if isinstance(loss, str):

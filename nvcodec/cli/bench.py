@@ -35,6 +35,7 @@ def command(
     scale: tuple[int, int] | None,
     start: int,
     frames: int | None,
+    every: int,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -54,14 +55,14 @@ def command(
     from nvcodec.fit.run import Progress
     from nvcodec.video.reader import Selection, read_clip
 
-    every = [*codecs.CODECS, OURS, PLAIN]
-    chosen = [name for name in every if not names or any(part.lower() in name.lower() for part in names)]
+    known = [*codecs.CODECS, OURS, PLAIN]
+    chosen = [name for name in known if not names or any(part.lower() in name.lower() for part in names)]
     if not chosen:
-        raise UsageError(f"no codec is called so; there are {', '.join(every)}")
+        raise UsageError(f"no codec is called so; there are {', '.join(known)}")
     lacking = [name for name in chosen if name in codecs.CODECS and not codecs.available(codecs.CODECS[name])]
     status = Status(quiet)
     status.show(f"reading {source}")
-    clip = read_clip(source, Selection(crop, scale, start, frames))
+    clip = read_clip(source, Selection(crop, scale, start, frames, every))
     options = {"preset": preset, "steps": steps, "time_limit": time_limit, "device": device, "threads": threads}
     given = {name: value for name, value in options.items() if value is not None}
     try:

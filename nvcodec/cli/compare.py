@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from nvcodec.cli.options import Status, device_options, note, selection_options, volume_options
 from nvcodec.errors import UsageError
 
+if TYPE_CHECKING:
+    import torch
+
 
 @click.command("compare")
 @click.argument("source")
 @click.argument("file")
 @selection_options
+@click.option(
+    "--unseen",
+    is_flag=True,
+    help="Compare the frames that --every left out with interpolated ones (decode --interpolate).",
+)
 @click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
 @device_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -25,6 +35,8 @@ def command(
     scale: tuple[int, int] | None,
     start: int,
     frames: int | None,
+    every: int,
+    unseen: bool,
     layers: int | None,
     device: str,
     threads: int | None,
@@ -34,7 +46,7 @@ def command(
 ) -> None:
     """Measure how near FILE is to SOURCE: PSNR, SSIM, MS-SSIM, bits per pixel.
 
-    Give the --crop, --scale, --start and --frames that the file was encoded with.
+    Give the --crop, --scale, --start, --frames and --every that the file was encoded with.
     """
     from nvcodec.accounting import bits_per_pixel, by_layer
     from nvcodec.reader import read_file
@@ -51,19 +63,32 @@ def command(
         torch.set_num_threads(threads)
     if len({(segment.head.width, segment.head.height) for segment in stream.segments}) > 1:
         raise UsageError("the frames of this file differ in size; they cannot be compared with one source")
-    clip = read_clip(source, Selection(crop, scale, start, frames))
+    if unseen and every < 2:
+        raise UsageError("--unseen needs the --every that the file was encoded with, at least 2")
+    if unseen and len(stream.segments) > 1:
+        raise UsageError("the file has several segments, between which there are no interpolated frames")
+    clip = read_clip(source, Selection(crop, scale, start, frames, 1 if unseen else every))
     video = Video(stream, device=device, layers=layers)
-    if (len(clip.frames), clip.width, clip.height) != (len(video), video.width, video.height):
+    originals: Iterable[torch.Tensor] = clip.frames
+    pictures: Iterable[torch.Tensor] = video
+    held = -(-len(clip.frames) // every) if unseen else len(clip.frames)
+    if (held, clip.width, clip.height) != (len(video), video.width, video.height):
         raise UsageError(
-            f"the source gives {len(clip.frames)} frames of {clip.width}x{clip.height}, the file "
+            f"the source gives {held} frames of {clip.width}x{clip.height}, the file "
             f"{len(video)} of {video.width}x{video.height}; repeat the options it was encoded with"
         )
+    if unseen:
+        between = [place for place in range((held - 1) * every + 1) if place % every]
+        originals = (clip.frames[place] for place in between)
+        pictures = (made[0] for place, made in enumerate(video.interpolated(every)) if place % every)
+        if not between:
+            raise UsageError("there is no frame between the file's only one and another")
     status = Status(quiet)
     rows = []
     try:
-        for place, (picture, frame) in enumerate(zip(video, clip.frames, strict=True)):
+        for place, (picture, frame) in enumerate(zip(pictures, originals, strict=True)):
             rows.append(metrics.measure(picture.cpu(), frame))
-            status.show(f"{place + 1}/{len(video)} frames")
+            status.show(f"frame {place + 1}")
     finally:
         status.clear()
 

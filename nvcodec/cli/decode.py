@@ -30,6 +30,13 @@ class _Decode(click.Command):
 @click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First frame.")
 @click.option("--frames", type=click.IntRange(1), help="Frames to decode; all that are left if not given.")
 @click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
+@click.option(
+    "--interpolate",
+    type=click.IntRange(1, 65535),
+    default=1,
+    metavar="N",
+    help="N times as many frames: those between two are made of what lies between their integers.",
+)
 @click.option("--batch", type=click.IntRange(1), help="Frames decoded at once.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the pictures' checksums.")
 @device_options
@@ -43,6 +50,7 @@ def command(
     start: int,
     frames: int | None,
     layers: int | None,
+    interpolate: int,
     batch: int | None,
     no_verify: bool,
     device: str,
@@ -57,6 +65,8 @@ def command(
     """
     if (output is not None) + (md5 is not None) + null != 1:
         raise UsageError("give exactly one of -o, --md5 and --null")
+    if interpolate > 1 and (start or frames):
+        raise UsageError("--interpolate goes with the whole file, not with --start and --frames")
     from nvcodec.reader import read_file
 
     stream = read_file(file)  # a bad file is refused before torch is loaded
@@ -84,8 +94,8 @@ def command(
             output,
             width=video.width,
             height=video.height,
-            time_base=stream.time_base,
-            fps=Fraction(stream.fps).limit_denominator(1001) or Fraction(1, 1001),
+            time_base=stream.time_base / interpolate,
+            fps=interpolate * (Fraction(stream.fps).limit_denominator(1001) or Fraction(1, 1001)),
             sample_aspect=Fraction(stream.video.sample_aspect_num, stream.video.sample_aspect_den),
             first=start,
             overwrite=overwrite,
@@ -93,12 +103,16 @@ def command(
     else:
         sink = NullSink() if null else Md5Sink(md5 == "frame", start)
     status = Status(quiet)
-    ticks = stream.ticks
+    if interpolate > 1:
+        ticks, decoded = video.interpolated_ticks(interpolate), video.interpolated(interpolate)
+        chosen = range(len(ticks))
+    else:
+        ticks, decoded = stream.ticks, video.decode(chosen)
     begin = time.perf_counter()
     done = 0
     try:
         with sink:
-            for pictures in video.decode(chosen):
+            for pictures in decoded:
                 for picture in pictures.permute(0, 2, 3, 1).cpu().numpy():
                     sink.put(picture, *ticks[chosen[done]])
                     done += 1

@@ -101,8 +101,15 @@ def _decimal(text: str) -> float:
 
 
 def selection_options(function: F) -> F:
-    """--crop, --scale, --start and --frames of a source."""
+    """--crop, --scale, --start, --frames and --every of a source."""
     for option in (
+        click.option(
+            "--every",
+            type=click.IntRange(1),
+            default=1,
+            metavar="N",
+            help="Of these frames take one in N, from the first.",
+        ),
         click.option("--frames", type=click.IntRange(1), help="Frames to take; all that are left if not given."),
         click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="Frames to skip."),
         click.option("--scale", type=SizeType(), help="Resize to WxH (bicubic, antialiased), after --crop."),

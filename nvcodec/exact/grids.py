@@ -1,8 +1,11 @@
-"""The values of a GRID between its knots (specification, section 6.7)."""
+"""Values between those that are stored: of a GRID between its knots (specification, section 6.7), of LATENT and GRID
+between frames (8.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -26,3 +29,22 @@ def interpolate(knots: npt.NDArray[np.int16], frames: Sequence[int], total: int,
     part = np.array([part for _, part in places], np.int64).reshape(-1, 1, 1, 1)
     doubled = ((parts - part) * before + part * after) << (shift + 1)
     return (doubled + parts) // (2 * parts)
+
+
+def between(
+    at: Callable[[list[int]], npt.NDArray[np.integer]], frames: Sequence[int | Fraction]
+) -> npt.NDArray[np.int64]:
+    """The values for ``frames``, some of which may lie between two: [frames, channels, height, width].
+
+    Args:
+        at: gives them for whole frames.
+        frames: from the first to the last; the denominators are at most 65535.
+    """
+    places = [divmod(Fraction(frame), 1) for frame in frames]
+    before = at([math.floor(frame) for frame in frames]).astype(np.int64)
+    if not any(part for _, part in places):
+        return before
+    after = at([math.ceil(frame) for frame in frames]).astype(np.int64)
+    k = np.array([part.numerator for _, part in places], np.int64).reshape(-1, 1, 1, 1)
+    d = np.array([part.denominator for _, part in places], np.int64).reshape(-1, 1, 1, 1)
+    return (2 * ((d - k) * before + k * after) + d) // (2 * d)

@@ -7,6 +7,7 @@ its magnitude, in units of its last place, stays at or below 2^24 (specification
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -33,13 +34,13 @@ from nvcodec.bitstream.ops import (
 )
 from nvcodec.exact.bounds import reach, rounded_bias
 from nvcodec.exact.functions import function_table
-from nvcodec.exact.grids import interpolate
+from nvcodec.exact.grids import between, interpolate
 from nvcodec.exact.kernels import Convolution, exact_arithmetic, resample
 from nvcodec.exact.noise import noise
 from nvcodec.exact.steps import MULTIPLIERS, SECOND_SHIFTS, T_LIMIT
 from nvcodec.stream import ConvWeights, Layer, Segment
 
-Step = Callable[[list[torch.Tensor], Sequence[int]], torch.Tensor]
+Step = Callable[[list[torch.Tensor], Sequence[int | Fraction]], torch.Tensor]
 
 
 class ExactNetwork:
@@ -77,13 +78,14 @@ class ExactNetwork:
                 for level, layer in enumerate(self.levels)
             ]
 
-    def decode(self, frames: Sequence[int]) -> torch.Tensor:
-        """The pictures of ``frames`` (numbers in the segment), uint8 [frames, 3, height, width] on the device."""
+    def decode(self, frames: Sequence[int | Fraction]) -> torch.Tensor:
+        """The pictures of ``frames``, numbers in the segment or between two of them (section 8.3): uint8 [frames, 3,
+        height, width] on the device."""
         with exact_arithmetic(self.device):
             pictures = self._decode(frames)[-1][len(self.levels[-1].ops) - 1]
         return pictures.to(torch.uint8)  # outside, so that the caller gets an ordinary tensor
 
-    def results(self, frames: Sequence[int]) -> list[torch.Tensor]:
+    def results(self, frames: Sequence[int | Fraction]) -> list[torch.Tensor]:
         """Those ``wanted`` for ``frames``, int16 [frames, channels, height, width] on the device."""
         with exact_arithmetic(self.device):
             made = self._decode(frames)
@@ -100,7 +102,7 @@ class ExactNetwork:
                     kept[op.layer].add(op.op)
         return [frozenset(places) for places in kept]
 
-    def _decode(self, frames: Sequence[int]) -> list[dict[int, torch.Tensor]]:
+    def _decode(self, frames: Sequence[int | Fraction]) -> list[dict[int, torch.Tensor]]:
         """The results of each layer that are still needed at its end."""
         below: list[dict[int, torch.Tensor]] = []
         for level, layer in enumerate(self.levels):
@@ -128,22 +130,24 @@ class ExactNetwork:
         if isinstance(op, Latent):
             latents = layer.latents[place]
 
-            def latent(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
-                return self._upload(latents[list(frames)])
+            def latent(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
+                return self._upload(between(lambda whole: latents[whole], frames))
 
             return latent
         if isinstance(op, Grid):
             knots, total, shift = layer.latents[place], self.segment.head.frames, op.shift
 
-            def grid(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
-                return self._upload(interpolate(knots, frames, total, shift))
+            def grid(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
+                return self._upload(between(lambda whole: interpolate(knots, whole, total, shift), frames))
 
             return grid
         if isinstance(op, Noise):
             z_op = op
 
-            def z(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
-                return self._upload(np.stack([noise(z_op, self.seed, self.number, level, frame) for frame in frames]))
+            def z(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
+                # A frame between two has no number.
+                numbers = [int(frame) if frame == int(frame) else None for frame in frames]
+                return self._upload(np.stack([noise(z_op, self.seed, self.number, level, n) for n in numbers]))
 
             return z
         return _plain(op)
@@ -188,7 +192,7 @@ class ExactNetwork:
         low, high = op.low - origin, op.high - origin
         half = torch.full((), 0.5 - origin, dtype=torch.float32, device=self.device)
 
-        def step(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
+        def step(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
             t = convolve(inputs[0]).floor_()
             if saturates:
                 t.clamp_(-T_LIMIT, T_LIMIT)
@@ -203,7 +207,7 @@ class ExactNetwork:
         table = torch.from_numpy(entries.astype(np.float32)).to(self.device)
         low = source.low
 
-        def step(inputs: list[torch.Tensor], frames: Sequence[int]) -> torch.Tensor:
+        def step(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
             x = _last(inputs[0] if indices else inputs[0] - low).permute(0, 2, 3, 1)
             flat = x.reshape(-1)
             torch.index_select(table, 0, flat.to(torch.int32), out=flat)

@@ -36,13 +36,15 @@ class Selection:
         crop: width and height of the middle part, or None for all of it.
         scale: width and height to resize to, after the crop.
         start: frames to skip.
-        frames: frames to take, None for all that are left.
+        frames: length of the part that is taken, None for all that is left.
+        every: of this part one frame in so many is kept, the first one too.
     """
 
     crop: tuple[int, int] | None = None
     scale: tuple[int, int] | None = None
     start: int = 0
     frames: int | None = None
+    every: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,10 +87,13 @@ def read_clip(
     for place, (rgb, label) in enumerate(reader.frames()):
         if place < selection.start:
             continue
-        if selection.frames is not None and count == selection.frames:
+        after_start = place - selection.start
+        if after_start == selection.frames:
             # One frame more than asked for has been read: its time says how long the last one lasts.
             seen.append(label)
             break
+        if after_start % selection.every:
+            continue
         if not count:
             shape = (rgb.shape[1], rgb.shape[0])
         upright = torch.from_numpy(rgb.transpose(2, 0, 1).copy())
@@ -108,9 +113,9 @@ def read_clip(
         raise InputError(f"{source}: {_size(first_size)} is too small; both sides must be at least {LEAST_SIDE}")
     first = seen[0]
     if fps is not None or reader.time_base is None:
-        ticks, time_base = steady(count, DEFAULT_FPS if fps is None else fps)
+        ticks, time_base = steady(count, (DEFAULT_FPS if fps is None else fps) / selection.every)
     else:
-        ticks, time_base = _ticks(seen, count, reader.typical_duration), reader.time_base
+        ticks, time_base = _ticks(seen, count, selection.every * reader.typical_duration), reader.time_base
     aspect = first.sample_aspect * _stretch(shape, selection)
     return Clip(collector.frames(), ticks, time_base, first.color, aspect)
 

@@ -1,0 +1,90 @@
+"""Quality layers against independent files and against one file of the whole size.
+
+    python benchmarks/layers.py CLIPS_FOLDER benchmarks/layers.json [--jobs 2] [--only CLIP]
+
+For each clip: a file of three layers; a file of its own of each layer's size; and files of one layer whose bytes are
+those of all layers up to the second and to the third. Every network has the same steps, one thread. What is there is
+not measured again.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from machine import provenance
+
+from nvcodec.accounting import by_layer
+from nvcodec.encoder import encode
+from nvcodec.reader import read_stream
+from nvcodec.video.reader import Selection, read_clip
+
+CLIPS: dict[str, tuple[str, Selection, str]] = {
+    "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), "100k,100k,100k"),
+    "blackswan 432x240": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "100k,100k,100k"),
+}
+
+
+def measure(folder: Path, name: str, options: dict[str, Any], steps: int | None) -> dict[str, Any]:
+    """One encode, in a process of its own."""
+    torch.set_num_threads(1)
+    source, selection, _ = CLIPS[name]
+    clip = read_clip(folder / source, selection)
+    began = time.process_time()
+    made = encode(clip, threads=1, device="cpu", steps=steps, **options)
+    return {
+        **options,
+        "steps": steps,
+        "layers": by_layer(read_stream(made.data)),
+        "psnr_rgb": made.psnr,
+        "file_bytes": len(made.data),
+        "parameters": made.parameters,
+        "processor_seconds": time.process_time() - began,
+        "provenance": provenance(),
+    }
+
+
+@click.command()
+@click.argument("folder", type=Path)
+@click.argument("output", type=Path)
+@click.option("--jobs", default=2, show_default=True)
+@click.option("--only", multiple=True)
+@click.option("--steps", type=int, help="Of each network; the default if not given.")
+def main(folder: Path, output: Path, jobs: int, only: tuple[str, ...], steps: int | None) -> None:
+    """Measure what OUTPUT does not hold yet."""
+    results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
+    context = multiprocessing.get_context("spawn")
+
+    def go_on(pool: concurrent.futures.Executor, wanted: list[tuple[str, str, dict[str, Any]]]) -> None:
+        tasks = {
+            pool.submit(measure, folder, name, options, steps): (name, which)
+            for name, which, options in wanted
+            if which not in results.get(name, {})
+        }
+        for task in concurrent.futures.as_completed(tasks):
+            name, which = tasks[task]
+            results.setdefault(name, {})[which] = task.result()
+            output.write_text(json.dumps(results, indent=1) + "\n")
+            row = task.result()
+            click.echo(f"{name}, {which}: {row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB", err=True)
+
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
+        names = [name for name in CLIPS if not only or name in only]
+        go_on(pool, [(name, "layers", {"size": CLIPS[name][2]}) for name in names])
+        more = []
+        for name in names:
+            for number, row in enumerate(results[name]["layers"]["layers"]):
+                more.append((name, f"alone {number}", {"target_size": row["bytes"]}))
+                if number:
+                    more.append((name, f"single {number}", {"target_size": row["file_bytes"]}))
+        go_on(pool, more)
+
+
+if __name__ == "__main__":
+    main()
