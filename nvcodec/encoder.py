@@ -291,9 +291,15 @@ def encode(
         still=change(clip.frames) < STILL,
     )
     lower = b"" if onto is None else _file_of(onto, clip)
-    layers_below = len(layer_ends(lower))
+    given = layer_ends(lower)
     if resume and kept is not None:
-        lower = checkpoint.lower(kept) or lower
+        done = checkpoint.lower(kept) or lower
+        if not done.startswith(lower[: given[-1]] if given else b"") or len(layer_ends(done)) >= len(given) + len(
+            sizes
+        ):
+            raise UsageError(f"{kept} is of an encode to other layers")
+        lower = done
+    remaining = sizes[len(layer_ends(lower)) - len(given) :]
     layers: list[Encoded] = []
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
@@ -304,7 +310,6 @@ def encode(
             torch.set_num_threads(threads)
         asked = stack.enter_context(interruption())
         ended = False
-        remaining = sizes[len(layer_ends(lower)) - layers_below :]
         for place, parameters in enumerate(remaining):
             # Later layers have no invertible connection: z is sampled for the base.
             connection = "direct" if lower and skip == "invertible" else skip

@@ -33,6 +33,13 @@ def three() -> Encoded:
     return nvcodec.encode(CLIP, size="8k,8k,8k", steps=120, device="cpu")
 
 
+def another_file(folder: Path) -> Path:
+    """A file of another encode."""
+    path = folder / "other.sdmn"
+    path.write_bytes(nvcodec.encode(CLIP, size="9k", steps=3, device="cpu").data)
+    return path
+
+
 def digest(data: bytes, layers: int | None = None) -> str:
     video = Video(read_stream(data), device="cpu", layers=layers)
     return hashlib.sha256(video[:].numpy().tobytes()).hexdigest()
@@ -112,6 +119,9 @@ def test_interrupted_in_the_second_layer(tmp_path: Path, monkeypatch: pytest.Mon
         )
         with pytest.raises(Interrupted):
             nvcodec.encode(CLIP, out, **options)  # type: ignore[arg-type]
+    for other in ({"size": "8k"}, {"size": "8k", "onto": another_file(tmp_path)}):
+        with pytest.raises(UsageError, match="other layers"):
+            nvcodec.encode(CLIP, out, resume=True, steps=110, device="cpu", **other)  # type: ignore[arg-type]
     again = nvcodec.encode(CLIP, out, resume=True, **options)  # type: ignore[arg-type]
     assert again.data == nvcodec.encode(CLIP, **options).data  # type: ignore[arg-type]
     assert out.read_bytes() == again.data
