@@ -2,9 +2,9 @@
 
     python benchmarks/layers.py CLIPS_FOLDER benchmarks/layers.json [--jobs 2] [--only CLIP]
 
-For each clip: a file of three layers, and how fast it decodes with one, two and three of them; a file of its own of each layer's size; and files of one layer whose bytes are
-those of all layers up to the second and to the third. Every network has the same steps, one thread. What is there is
-not measured again.
+For each clip: a file of three layers, and how fast it decodes with one, two and three of them; a file of its own of
+each layer's size; and files of one layer whose bytes are those of all layers up to the second and to the third. Every
+network has the same steps, one thread. What is there is not measured again.
 """
 
 from __future__ import annotations

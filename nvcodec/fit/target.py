@@ -26,8 +26,8 @@ SEARCH = 12  # halvings, in octaves, of how many parameters a file of some size 
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR = 0.985  # enough of them
 REACH, ROUNDS = 8.0, 12  # the last adjustment: eighths of an octave, to either side, and how often it is tried
-#: Of a file, for each value of its grids and each other parameter, without and with rate in the loss.
-GRID_BITS, OTHER_BITS = {False: 3.0, True: 2.0}, {False: 6.3, True: 3.9}
+#: Of a file, for each value of its grids and of its latents and each other parameter, without and with rate in the loss.
+GRID_BITS, LATENT_BITS, OTHER_BITS = {False: 3.0, True: 2.0}, {False: 6.3, True: 1.0}, {False: 6.3, True: 4.2}
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
 CLOSE = 0.06  # dB above a target, at most
@@ -47,8 +47,9 @@ def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[i
         rate: as in :class:`~nvcodec.fit.loop.FitOptions`.
         solve: gives the network of a number of parameters.
     """
-    bits = 8 * file_bytes
-    few, many = bits / OTHER_BITS[rate > 0], min(MAX_WEIGHTS, bits / GRID_BITS[rate > 0])
+    bits, counted = 8 * file_bytes, rate > 0
+    each = GRID_BITS[counted], LATENT_BITS[counted], OTHER_BITS[counted]
+    few, many = bits / max(each), min(MAX_WEIGHTS, bits / min(each))
     for _ in range(SEARCH):
         middle = math.sqrt(few * many)
         try:
@@ -56,8 +57,10 @@ def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[i
         except UsageError:  # the clip cannot be coded with so few
             few = middle
             continue
-        values = sum(math.prod(size) for size in shape.grid_sizes.values())
-        taken = GRID_BITS[rate > 0] * values + OTHER_BITS[rate > 0] * (shape.parameters(frames) - values)
+        grids = sum(math.prod(size) for size in shape.grid_sizes.values())
+        latents = frames * shape.latent_values
+        values = grids, latents, shape.parameters(frames) - grids - latents
+        taken = sum(bits_each * count for bits_each, count in zip(each, values, strict=True))
         few, many = (middle, many) if taken < bits else (few, middle)
     return round(few)
 
