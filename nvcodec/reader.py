@@ -91,7 +91,7 @@ def read_stream(data: bytes) -> Stream:
         if not ends:
             raise
         stream = _Reader(memoryview(data)[: ends[-1]], version).read()
-        stream.note = f"the file is cut inside layer {len(ends)}: {len(data)} bytes, of which {ends[-1]} can be used"
+        stream.note = f"the file is cut: of its {len(data)} bytes {ends[-1]}, {len(ends)} layer(s), can be used"
         return stream
 
 

@@ -10,7 +10,6 @@ import nvcodec
 from nvcodec.accounting import bytes_by_kind
 from nvcodec.bitstream import ops as o
 from nvcodec.bitstream.units import SegmentHead
-from nvcodec.exact.kernels import exact_arithmetic
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.fit.loop import Fit, FitOptions, analyse
 from nvcodec.fit.run import run
@@ -105,9 +104,8 @@ def test_integer_round_trip(scale: int) -> None:
 
     held = {place: values[None].astype(np.int16) for place, values in zip(places, (f, z), strict=True)}
     layer = Layer(tuple(builder.ops), tuple(builder.tensors), builder.convs, held, 1, np.zeros(1, np.uint32))
-    network = ExactNetwork(Segment(SegmentHead(0, 1, width, height, 0, 1), np.ones(1), [layer]), 0, 0, CPU)
-    with exact_arithmetic(CPU):
-        recovered = network._decode([0])
+    segment = Segment(SegmentHead(0, 1, width, height, 0, 1), np.ones(1), [layer])
+    (recovered,) = ExactNetwork(segment, 0, 0, CPU, wanted=[(0, len(builder.ops) - 1)]).results([0])
     assert made.place == len(builder.ops) - 1
     assert np.array_equal(recovered[0].numpy(), x)
 

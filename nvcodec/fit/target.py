@@ -26,7 +26,7 @@ SEARCH = 12  # halvings, in octaves, of how many parameters a file of some size 
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR = 0.985  # enough of them
 REACH, ROUNDS = 8.0, 12  # the last adjustment: eighths of an octave, to either side, and how often it is tried
-#: Of a file, for each value of its grids and of its latents and each other parameter, without and with rate in the loss.
+#: Of a file, for each value of its grids, of its latents, and other parameter, without and with rate in the loss.
 GRID_BITS, LATENT_BITS, OTHER_BITS = {False: 3.0, True: 2.0}, {False: 6.3, True: 1.0}, {False: 6.3, True: 4.2}
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
 PROBE_GAIN, SIZE_GAIN = 3.0, 2.0  # dB more; and dB that twice the parameters bring
