@@ -30,9 +30,14 @@ def underlay_of(stream: Stream, device: torch.device) -> Underlay:
         raise UsageError("the network is none that this encoder writes: it has no features to build on")
     wanted = [(level, len(ops) - 1), (level, place)]
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers, wanted)
-    made = [[result.cpu() for result in network.results([frame])] for frame in range(stream.frames)]
-    pictures, features = (torch.cat(results) for results in zip(*made, strict=True))
-    return Underlay(pictures.to(torch.uint8), features, shifts[place], level, (place, len(ops) - 1))
+    tensors = stream.segments[0].layers[level].tensors
+    pictures, features = (
+        torch.empty((stream.frames, tensor.channels, tensor.height, tensor.width), dtype=kind)
+        for tensor, kind in ((tensors[-1], torch.uint8), (tensors[place], torch.int16))
+    )
+    for frame in range(stream.frames):
+        pictures[frame], features[frame] = (result[0] for result in network.results([frame]))
+    return Underlay(pictures, features, shifts[place], level, (place, len(ops) - 1))
 
 
 def _read_by_last_block(ops: Sequence[Op]) -> int | None:
