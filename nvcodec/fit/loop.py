@@ -301,7 +301,8 @@ class Fit:
         if self.quantised and self.options.rate:
             bits = self.rounding.bits(self.step % PARTS)
             self.costs = [*self.costs, bits.item()][-PARTS:]
-            loss = loss + price(loss, bits, self.worth)
+            below = self.decoder.underlay.bits if self.decoder.underlay else 0.0
+            loss = loss + price(loss, bits, self.worth, below)
         return loss, F.mse_loss(decoded.detach(), pictures)
 
     def draw(self) -> list[int]:

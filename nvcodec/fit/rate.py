@@ -141,9 +141,10 @@ class Rounding(nn.Module):
         )
 
 
-def price(loss: torch.Tensor, bits: torch.Tensor, worth: float) -> torch.Tensor:
-    """``bits`` in the unit of ``loss``: twice as many weigh as much as ``worth`` dB of what the loss is now.
+def price(loss: torch.Tensor, bits: torch.Tensor, worth: float, below: float = 0.0) -> torch.Tensor:
+    """``bits`` in the unit of ``loss``: twice as many, those of the layers ``below`` counted, weigh as much as ``worth``
+    dB of what the loss is now.
 
     Its value says nothing, its gradient is what counts.
     """
-    return loss.detach() * (worth * math.log(10) / 10 / math.log(2)) * bits / bits.detach()
+    return loss.detach() * (worth * math.log(10) / 10 / math.log(2)) * bits / (bits.detach() + below)

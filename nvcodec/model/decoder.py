@@ -43,6 +43,7 @@ class Underlay:
         shift: of their unit, 2^-shift.
         layer: the number of that layer.
         places: of the operations in it that yield the features and the picture.
+        bits: of all layers below.
     """
 
     pictures: torch.Tensor
@@ -50,6 +51,7 @@ class Underlay:
     shift: int
     layer: int
     places: tuple[int, int]
+    bits: float
 
     def __deepcopy__(self, memo: object) -> Underlay:
         return self  # nothing changes it, and it is large

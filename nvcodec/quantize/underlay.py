@@ -37,7 +37,7 @@ def underlay_of(stream: Stream, device: torch.device) -> Underlay:
     )
     for frame in range(stream.frames):
         pictures[frame], features[frame] = (result[0] for result in network.results([frame]))
-    return Underlay(pictures, features, shifts[place], level, (place, len(ops) - 1))
+    return Underlay(pictures, features, shifts[place], level, (place, len(ops) - 1), 8.0 * stream.file_bytes)
 
 
 def _read_by_last_block(ops: Sequence[Op]) -> int | None:
