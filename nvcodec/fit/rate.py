@@ -142,8 +142,8 @@ class Rounding(nn.Module):
 
 
 def price(loss: torch.Tensor, bits: torch.Tensor, worth: float, below: float = 0.0) -> torch.Tensor:
-    """``bits`` in the unit of ``loss``: twice as many, those of the layers ``below`` counted, weigh as much as ``worth``
-    dB of what the loss is now.
+    """``bits`` in the unit of ``loss``: twice as many, those of the layers ``below`` counted, weigh as much as
+    ``worth`` dB of what the loss is now.
 
     Its value says nothing, its gradient is what counts.
     """
