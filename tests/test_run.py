@@ -71,7 +71,7 @@ def test_time_limit() -> None:
     fixed, quantised = [], []
     while not fit.done:
         fit.advance()
-        fit.seconds, fit.first = 0.1 * fit.step, 1.0
+        fit.seconds, fit.first, fit.lost = 0.1 * fit.step, 1.0, 0.0
         fixed.append(fit.fixed is not None)
         quantised.append(fit.quantised)
     steps = 100 - FINISHING * len(CLIP)
