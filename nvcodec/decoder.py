@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import os
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -69,6 +70,8 @@ class Video:
         layers: int | None = None,
     ) -> None:
         self.stream = stream if isinstance(stream, Stream) else read_file(stream)
+        if self.stream.note and self.stream is not stream:
+            warnings.warn(f"{os.fspath(stream)}: {self.stream.note}", stacklevel=2)  # type: ignore[arg-type]
         self.device = pick_device(device)
         self.verify = verify
         self.batch = batch

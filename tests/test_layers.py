@@ -92,6 +92,13 @@ def test_cut_anywhere(three: Encoded) -> None:
             read_stream(three.data[:end])
 
 
+def test_a_cut_file_warns(three: Encoded, tmp_path: Path) -> None:
+    path = tmp_path / "cut.sdmn"
+    path.write_bytes(three.data[:-5])
+    with pytest.warns(UserWarning, match="2 layer"):
+        assert nvcodec.open(path, device="cpu").layers == 2
+
+
 def test_damage_is_no_cut(three: Encoded) -> None:
     ends = layer_ends(three.data)
     for place in (ends[0] + 40, ends[1] - 10):
