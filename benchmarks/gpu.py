@@ -4,9 +4,10 @@
 
 Checks that the golden streams, random networks and a fitted file decode on the device to the CPU's pixels; counts
 frames fitted a second in several ways, as a share of what the device multiplies; times decoding in batches, beside the
-float network; fits Big Buck Bunny at 1280x640, 0.75M, until HNeRV's quality after 300 and after 3600 epochs is reached
-(32.81 and 35.03 dB), in --seconds at most; and makes a file of 153 kB of it, for which x265 needs 32.35 dB. What is
-done is written at once, so that a part that fails takes no other with it. It tries itself out with
+float network, and with one to three layers; fits Big Buck Bunny at 1280x640, 0.75M, until HNeRV's quality after 300
+and after 3600 epochs is reached (32.81 and 35.03 dB), in --seconds at most; and makes a file of 153 kB of it, for which
+x265 needs 32.35 dB. What is done is written at once, so that a part that fails takes no other with it. It tries itself
+out with
 
     --device cpu --scale 64x32 --size 30k --target 20 --seconds 8 --bytes 9000 --size-seconds 8
 """
@@ -148,6 +149,22 @@ def decoding(encoded: nvcodec.Encoded, device: torch.device) -> dict[str, Any]:
     return {"exact_by_batch": exact, "by_batch": speed, "convolutions": trusted_kernels(network)}
 
 
+def by_layers(clip: Clip, size: str, device: torch.device) -> dict[str, Any]:
+    """How fast a file of three layers decodes with one, two and three of them, and whether it is exact."""
+    made = nvcodec.encode(clip, size=",".join([size] * 3), steps=60, joint=True, device=str(device))
+    stream, frames = read_stream(made.data), range(min(16, len(clip.frames)))
+    rates, exact = {}, {}
+    for layers in range(1, stream.layers + 1):
+        video = Video(stream, device=str(device), layers=layers, batch=1)
+        times = milliseconds(lambda video=video: list(video.decode(frames)), device)
+        rates[str(layers)] = 1e3 * len(frames) / statistics.median(times)
+        pairs = zip(
+            video.decode(frames[:4]), Video(stream, device="cpu", layers=layers).decode(frames[:4]), strict=True
+        )
+        exact[str(layers)] = all(torch.equal(a.cpu(), b) for a, b in pairs)
+    return {"size": size, "frames_decoded_a_second": rates, "exact": exact}
+
+
 def fit(clip: Clip, device: str, **options: Any) -> dict[str, Any]:
     """One encode, and what came of it."""
     start = time.perf_counter()
@@ -206,6 +223,7 @@ def main(
     few = {"size": size, "device": device, "steps": 200}
     part("decoding", lambda: decoding(nvcodec.encode(clip, **few), where))
     part("decoding_with_grids", lambda: decoding(nvcodec.encode(clip, **{**few, "size": "0.76M"}), where))
+    part("layers", lambda: by_layers(clip, size, where))
     part("to_size", lambda: fit(clip, device, target_size=file_bytes, time_limit=size_seconds))
     for target in targets:
         began = time.perf_counter()

@@ -1,18 +1,23 @@
-"""Quality layers against independent files and against one file of the whole size.
+"""Quality layers against independent files, against one file of the whole size, and against x265.
 
     python benchmarks/layers.py CLIPS_FOLDER benchmarks/layers.json [--jobs 2] [--only CLIP]
 
-For each clip: a file of three layers, and how fast it decodes with one, two and three of them; a file of its own of
-each layer's size; and files of one layer whose bytes are those of all layers up to the second and to the third. Every
-network has the same steps, one thread. What is there is not measured again.
+For each clip: a file of three layers, and how fast it decodes with one, two and three of them; the same polished
+together (--joint); a file of its own of each layer's size; files of one layer whose bytes are those of all layers up to
+the second and to the third; and three streams of x265, each by itself, at the paper's QP. Every network has the same
+steps, one thread. What is there is not measured again.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
+import dataclasses
 import json
 import multiprocessing
+import statistics
+import tempfile
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +26,10 @@ import torch
 from machine import provenance
 
 from nvcodec.accounting import by_layer
+from nvcodec.bench import codecs
 from nvcodec.decoder import Video
 from nvcodec.encoder import encode
+from nvcodec.metrics import psnr
 from nvcodec.reader import read_stream
 from nvcodec.stream import Stream
 from nvcodec.video.reader import Selection, read_clip
@@ -31,6 +38,27 @@ CLIPS: dict[str, tuple[str, Selection, str]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), "100k,100k,100k"),
     "blackswan 432x240": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "100k,100k,100k"),
 }
+
+
+QUANTISERS = (37, 32, 27)  # of x265, as of SHM's layers in the paper
+
+
+def x265(folder: Path, name: str, quantiser: int) -> dict[str, Any]:
+    """A stream of x265 medium without B frames at a constant QP."""
+    source, selection, _ = CLIPS[name]
+    clip = read_clip(folder / source, selection)
+    medium = codecs.CODECS["x265 medium, no B"]
+    options = {**medium.options, "x265-params": f"{medium.options['x265-params']}:qp={quantiser}"}
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place, f"stream.{medium.suffix}")
+        fps = Fraction(len(clip.frames) / clip.seconds).limit_denominator(1001)
+        codecs.encode(dataclasses.replace(medium, options=options), 0, clip.frames, fps, path)
+        pictures = list(codecs.decode(path))
+        return {
+            "file_bytes": path.stat().st_size,
+            "psnr_rgb": statistics.mean(psnr(a, b) for a, b in zip(pictures, clip.frames, strict=True)),
+            "provenance": provenance(),
+        }
 
 
 def decoding_speed(stream: Stream, layers: int) -> float:
@@ -90,7 +118,15 @@ def main(folder: Path, output: Path, jobs: int, only: tuple[str, ...], steps: in
 
     with concurrent.futures.ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
         names = [name for name in CLIPS if not only or name in only]
-        go_on(pool, [(name, "layers", {"size": CLIPS[name][2]}) for name in names])
+        for name in names:
+            for quantiser in QUANTISERS:
+                if f"x265 QP {quantiser}" not in results.setdefault(name, {}):
+                    results[name][f"x265 QP {quantiser}"] = x265(folder, name, quantiser)
+                    output.write_text(json.dumps(results, indent=1) + "\n")
+        whole = {"layers": {}, "joint": {"joint": True}}
+        go_on(
+            pool, [(name, which, {"size": CLIPS[name][2], **more}) for name in names for which, more in whole.items()]
+        )
         more = []
         for name in names:
             for number, row in enumerate(results[name]["layers"]["layers"]):

@@ -294,6 +294,70 @@ def ablation() -> str:
     return "\n".join(lines) + "\n"
 
 
+def layers() -> str:
+    """Markdown: quality layers beside files of one layer, and x265 in several streams."""
+    results = json.loads((HERE / "layers.json").read_text())
+    lines = [
+        "| clip, up to layer | bytes | PSNR | polished together | one layer of as many bytes | files of one layer each "
+        "| frames a second |",
+        "|---" * 7 + "|",
+    ]
+    for clip, found in results.items():
+        together = found["joint"]["layers"]
+        for level, (row, joint) in enumerate(zip(found["layers"]["layers"], together, strict=True)):
+            single, alone = found.get(f"single {level}"), found[f"alone {level}"]
+            lines.append(
+                f"| {clip}, {level} | {row['file_bytes']} | {row['psnr_rgb']:.2f} dB "
+                f"| {joint['file_bytes']} bytes, {joint['psnr_rgb']:.2f} dB "
+                f"| {_file(single) if single else '(the same)'} | {_file(alone)} "
+                f"| {found['layers']['frames_decoded_a_second'][level]:.0f} |"
+            )
+    lines += [
+        "",
+        "| bytes at equal PSNR |" + " ".join(f" {clip} |" for clip in results),
+        "|---" * (1 + len(results)) + "|",
+    ]
+    for title, which in (("layers", "layers"), ("layers polished together", "joint")):
+        for against, anchor in (("one layer", _singles), ("x265 in three streams", _simulcast)):
+            cells = [_delta(anchor(found), _points(found[which]["layers"])) for found in results.values()]
+            lines.append(f"| {title} against {against} | " + " | ".join(cells) + " |")
+    machine = next(iter(results.values()))["layers"]["provenance"]["machine"]
+    lines += [
+        "",
+        f"One thread of an {machine['processor']}, one trial, 2800 steps a layer (*polished together*: 700 more of "
+        "all); *x265 in three streams* sends three qualities each by itself, medium without B frames, QP 37, 32 and "
+        "27, and its bytes are those of all streams up to a quality. BD-rate as in the README. `benchmarks/layers.py`; "
+        "each row's own commit is in `layers.json`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _file(row: dict[str, Any]) -> str:
+    return f"{row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB"
+
+
+def _points(rows: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    return [(row["file_bytes"], row["psnr_rgb"]) for row in rows]
+
+
+def _singles(found: dict[str, Any]) -> list[tuple[float, float]]:
+    return _points([row for which, row in found.items() if which == "alone 0" or which.startswith("single")])
+
+
+def _simulcast(found: dict[str, Any]) -> list[tuple[float, float]]:
+    points, total = [], 0
+    for which, row in found.items():
+        if which.startswith("x265"):
+            total += row["file_bytes"]
+            points.append((total, row["psnr_rgb"]))
+    return points
+
+
+def _delta(anchor: list[tuple[float, float]], test: list[tuple[float, float]]) -> str:
+    delta = bd_rate(anchor, test)
+    return "no PSNR in common" if delta is None else f"{delta.percent:+.0f} % ({delta.low:.1f} to {delta.high:.1f} dB)"
+
+
 def _by_variant(fits: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The fits of each variant, by seed."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -310,6 +374,7 @@ def main() -> None:
         (HERE.parent / "README.md", "rate", rate()),
         (HERE.parent / "docs" / "rate.md", "targets", targets()),
         (HERE.parent / "docs" / "rate.md", "levers", levers()),
+        (HERE.parent / "docs" / "network.md", "layers", layers()),
         (HERE.parent / "docs" / "network.md", "ablation", ablation()),
         (HERE.parent / "docs" / "fit.md", "trials", fit_trials()),
         (HERE.parent / "docs" / "fit.md", "warm start", warm_start()),

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from nvcodec.assemble import Encoded as Encoded
     from nvcodec.decoder import Video as Video
-    from nvcodec.encoder import Encoded as Encoded
     from nvcodec.encoder import encode as encode
     from nvcodec.errors import CorruptStreamError as CorruptStreamError
     from nvcodec.errors import InputError as InputError
@@ -36,7 +36,7 @@ _HOME = {
     "open": ("nvcodec.decoder", "Video"),
     "Video": ("nvcodec.decoder", "Video"),
     "encode": ("nvcodec.encoder", "encode"),
-    "Encoded": ("nvcodec.encoder", "Encoded"),
+    "Encoded": ("nvcodec.assemble", "Encoded"),
     "NvcodecError": ("nvcodec.errors", "NvcodecError"),
     "UsageError": ("nvcodec.errors", "UsageError"),
     "InputError": ("nvcodec.errors", "InputError"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import itertools
+import math
 import os
 import warnings
 import zlib
@@ -21,6 +23,7 @@ from nvcodec.stream import Stream
 CPU_BATCH = 1  # on the CPU one frame at a time keeps tensors in the cache
 GPU_BATCH_ELEMENTS = 2**28
 MOST_BETWEEN = 65535  # the largest denominator of a place between two frames
+MOST_FRAMES = 2**22  # that at_rate() makes
 
 
 def pick_device(name: str) -> torch.device:
@@ -198,6 +201,54 @@ class Video:
             else:
                 ticks += [(pts * factor + part * duration, duration) for part in range(factor)]
         return ticks
+
+    def at_rate(self, fps: Fraction) -> Iterator[torch.Tensor]:
+        """Pictures at an even rate, from the first frame's time until the last one ends.
+
+        Between two frames of a segment each is what :meth:`interpolated` would give for its time (where that needs a
+        denominator above 65535, the nearest place with one up to it); the last frame of a segment stays until it ends.
+
+        Yields:
+            uint8 tensors [1, 3, height, width] on the device.
+
+        Raises:
+            UsageError: see :meth:`at_rate_ticks`.
+        """
+        time_base, times = self.at_rate_ticks(fps)
+        ticks = self.stream.ticks
+        starts = [pts for pts, _ in ticks]
+        for time, _ in times:
+            now = time * time_base / self.stream.time_base
+            frame = max(0, bisect.bisect_right(starts, now) - 1)
+            segment = bisect.bisect_right(self._starts, frame) - 1
+            place = Fraction(frame - self._starts[segment])
+            pts, duration = ticks[frame]
+            if duration and place + 1 < self.stream.segments[segment].head.frames:
+                place += min(Fraction(1), (now - pts) / duration).limit_denominator(MOST_BETWEEN)
+            yield self._network(segment).decode([place])
+
+    def at_rate_ticks(self, fps: Fraction) -> tuple[Fraction, list[tuple[int, int]]]:
+        """A tick in seconds, and time and duration of each picture of :meth:`at_rate` in these ticks.
+
+        Raises:
+            UsageError: ``fps`` is not positive, there would be more than 2^22 pictures, or a frame comes before the one
+                before it.
+        """
+        if fps <= 0:
+            raise UsageError(f"the frame rate must be positive, got {fps}")
+        ticks = self.stream.ticks
+        if any(after < before for (before, _), (after, _) in itertools.pairwise(ticks)):
+            raise UsageError("the frames of this file are not in the order of their times")
+        own = self.stream.time_base
+        first, end = ticks[0][0] * own, sum(ticks[-1]) * own
+        count = max(1, math.ceil((end - first) * fps))
+        if count > MOST_FRAMES:
+            raise UsageError(f"at {float(fps):g} frames a second this file would have {count} frames")
+        step = 1 / fps
+        numerator = math.gcd(own.numerator * step.denominator, step.numerator * own.denominator)
+        time_base = Fraction(numerator, own.denominator * step.denominator)
+        duration = int(step / time_base)
+        return time_base, [(int(first / time_base) + number * duration, duration) for number in range(count)]
 
     def _network(self, segment: int) -> ExactNetwork:
         if segment not in self._networks:

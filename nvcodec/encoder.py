@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import functools
 import math
 import os
-import time
-import zlib
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from nvcodec import __version__
-from nvcodec.accounting import quality_key
-from nvcodec.bitstream.units import SegmentHead, Video
+from nvcodec.assemble import Assembler, Clock, Encoded
 from nvcodec.decoder import Video as DecodedVideo
-from nvcodec.decoder import pick_device, picture_bytes
-from nvcodec.errors import InputError, Interrupted, UsageError, VerificationError
-from nvcodec.exact.network import ExactNetwork
+from nvcodec.decoder import pick_device
+from nvcodec.errors import InputError, Interrupted, UsageError
 from nvcodec.fit import checkpoint
-from nvcodec.fit.loop import Fit, FitOptions, Fitted, fast_bfloat16, snapshot
+from nvcodec.fit.joint import polish
+from nvcodec.fit.loop import Fit, FitOptions, fast_bfloat16, snapshot
 from nvcodec.fit.losses import DEFAULT_LOSS, Loss, PictureLoss
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
-from nvcodec.fit.target import parameters_for, parameters_to_reach, rounded_bytes, run_to_size, trim
+from nvcodec.fit.target import parameters_for, parameters_to_reach, run_to_size, trim
 from nvcodec.fit.warm import warm_start
 from nvcodec.memory import used_memory
-from nvcodec.metrics import psnr
+from nvcodec.model.decoder import Underlay
 from nvcodec.model.shape import (
     BLOCKS,
     DEFAULT_BLOCK,
@@ -43,22 +37,18 @@ from nvcodec.model.shape import (
     parse_size,
     solve,
 )
-from nvcodec.quantize.export import export
 from nvcodec.quantize.underlay import underlay_of
 from nvcodec.reader import layer_ends, read_stream
-from nvcodec.stream import Layer, Segment, Stream
 from nvcodec.video.clip import Clip, steady
 from nvcodec.video.frames import Frames
 from nvcodec.video.motion import change
 from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
 from nvcodec.video.sinks import atomic_file, check_writable
-from nvcodec.writer import append_layer, write_stream
 
 DEFAULT_LAMBDA = 1.5
 STILL = 0.55  # of the detail, at most, is another four frames later where a clip counts as still
+JOINT_SHARE = 0.25  # of a layer's steps, or of all time, in which all layers are fitted together
 PLACEHOLDER = "{}"
-PARAMETERS_PER_CHECKSUM = 8000  # at least: about a thousandth of a file are checksums
-INDEX_FRAMES = 2000  # a shorter video has so few units that an index would not help
 DEFAULT_EPOCHS = 28
 DEFAULT_STEPS, MOST_EPOCHS = 2800, 175  # a short clip is seen more often, up to so many steps and epochs
 TIMED_BATCH = 4  # frames a step on a GPU where time alone ends the fit: they take little longer than one there
@@ -68,43 +58,6 @@ ON_INTERRUPT = ("checkpoint", "write")
 #: What fits were seen to take beside their frames, in bytes: always, and for each pixel (the encoder, mostly), each
 #: value that the decoder's blocks yield, and each parameter.
 FIXED_MEMORY, PIXEL_MEMORY, ACTIVATION_MEMORY, PARAMETER_MEMORY = 200 * 2**20, 480, 19, 50
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """What an encode gave.
-
-    Attributes:
-        data: the file.
-        fitted: the network it was made of, in float, with its quantisation steps.
-        shape: the network's.
-        parameters: integers stored in the file.
-        interrupted: whether the fit was cut short.
-        psnr: mean over the frames of the RGB PSNR of what the file decodes to, dB.
-        seconds: time spent in ``reading``, ``choosing a size``, ``fitting``, ``quantising``, ``writing`` and
-            ``verifying``, by all files together.
-        target_bytes: how large the file should be; None where no size was asked for.
-        ladder: all files, in the order of their targets, where several sizes were asked for; the first is this one.
-        layers: what the file was after each layer that was fitted, where there is more than one layer; the last is this
-            one.
-    """
-
-    data: bytes = dataclasses.field(repr=False)
-    fitted: Fitted = dataclasses.field(repr=False)
-    shape: NetworkShape
-    parameters: int
-    frames: int
-    psnr: float
-    seconds: dict[str, float]
-    interrupted: bool = False
-    target_bytes: int | None = None
-    ladder: tuple[Encoded, ...] = dataclasses.field(default=(), repr=False)
-    layers: tuple[Encoded, ...] = dataclasses.field(default=(), repr=False)
-
-    @property
-    def on_size(self) -> bool:
-        """Whether the file is as large as it should be, or up to 2 % smaller."""
-        return self.target_bytes is None or 0.98 * self.target_bytes <= len(self.data) <= self.target_bytes
 
 
 def encode(
@@ -138,6 +91,7 @@ def encode(
     report: Callable[[Progress], None] | None = None,
     init: str | os.PathLike[str] | None = None,
     onto: str | os.PathLike[str] | None = None,
+    joint: bool = False,
     max_memory: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -186,6 +140,8 @@ def encode(
         init: an SDMN file to start from: of a neighbouring clip, an earlier version of this one, or another size (see
             :func:`~nvcodec.fit.warm.warm_start`).
         onto: an SDMN file of the same frames, to which ``size`` adds enhancement layers; its own bytes stay.
+        joint: whether layers that were fitted one after the other are then fitted together, for a quarter of a layer's
+            steps or of the time. No checkpoint is kept then, and an interruption meanwhile ends it early.
         max_memory: bytes this process may hold; frames that take more than a quarter of what is left of it are read
             from a temporary file while fitting. None: the file is used where frames take more than a quarter of the
             machine's memory. Not counted: the memory of a CUDA device.
@@ -203,28 +159,14 @@ def encode(
         UsageError: options that contradict each other or the video.
         VerificationError: the file does not decode to what was meant.
     """
-    allowed = [target_size] if isinstance(target_size, int) else list(target_size or ())
-    if sum(given is not None for given in (target_size, bitrate, target_psnr)) > 1:
-        raise UsageError("--target-size, --bitrate and --target-psnr are three ways to end; give one of them")
-    if all(given is None for given in (size, target_size, bitrate, target_psnr)):
-        raise UsageError("give one of --size, --target-size, --bitrate and --target-psnr")
-    if target_size is not None and not (allowed and all(0 < file_bytes < 2**40 for file_bytes in allowed)):
-        raise UsageError(f"--target-size takes bytes, at least 1, got {target_size}")
-    if sum(given is not None for given in (preset, epochs, steps)) > 1:
-        raise UsageError("--preset, --epochs and --steps say the same thing; give one of them")
-    positive = (("--epochs", epochs), ("--steps", steps), ("--time-limit", time_limit), ("--bitrate", bitrate))
-    for name, value in positive:
-        if value is not None and not 0 < value < math.inf:
-            raise UsageError(f"{name} must be positive, got {value}")
-    if target_psnr is not None and not 0 < target_psnr < 100:
-        raise UsageError(f"--target-psnr takes dB between 0 and 100, got {target_psnr}")
+    goal = _goal(size, target_size, bitrate, target_psnr, onto is not None)
+    _check_length(preset, epochs, steps, time_limit)
+    if joint and (len(goal.sizes) < 2 or onto is not None or resume):
+        raise UsageError("--joint goes with several sizes in --size, and not with --add-layer or --resume")
     if not 0 <= rd_lambda <= 20:
         raise UsageError(f"--lambda takes dB from 0 to 20, got {rd_lambda}")
-    if preset not in (None, *PRESETS) or on_interrupt not in ON_INTERRUPT:
-        raise UsageError(
-            f"--preset is one of {', '.join(PRESETS)}, --on-interrupt of {', '.join(ON_INTERRUPT)}; "
-            f"got {preset!r}, {on_interrupt!r}"
-        )
+    if on_interrupt not in ON_INTERRUPT:
+        raise UsageError(f"--on-interrupt is one of {', '.join(ON_INTERRUPT)}; got {on_interrupt!r}")
     if fps is not None and not 0 < fps < math.inf:
         raise UsageError(f"the frame rate must be positive, got {fps}")
     if skip not in SKIPS or block not in BLOCKS:
@@ -233,26 +175,22 @@ def encode(
         )
     if not (0 <= z_gain <= 16 and 0 <= grids <= 1):
         raise UsageError(f"--z-gain takes a number from 0 to 16, --grids a share from 0 to 1; got {z_gain} and {grids}")
+    if weights is not None and not isinstance(loss, str):
+        raise UsageError("weights go with a loss that has a name; a function of one's own weighs by itself")
+    if onto is not None and init is not None:
+        raise UsageError("--init starts a base layer; where layers are added to a file there is none to start")
     starting = None if init is None else DecodedVideo(init, device=device)
-    outputs = [] if output is None else file_names(os.fspath(output), allowed)
+    outputs = [] if output is None else file_names(os.fspath(output), goal.file_bytes)
     for path in outputs:
         if os.path.exists(path) and not overwrite:
             raise UsageError(f"{path} exists; -y overwrites it")
-    kept = checkpoint.path_beside(output)
+    kept = None if joint else checkpoint.path_beside(output)  # of several fits at once none is kept
     if resume and kept is None:
         raise UsageError("--resume needs an output that is a file, beside which the checkpoint lies")
     if kept is not None and kept.exists() and not (resume or overwrite):
         raise UsageError(f"{kept} is of an interrupted encode; --resume goes on with it, -y starts anew")
-    if weights is not None and not isinstance(loss, str):
-        raise UsageError("weights go with a loss that has a name; a function of one's own weighs by itself")
-    sizes: list[int | None] = [size] if size is None or isinstance(size, int) else [*map(parse_size, size.split(","))]
-    layered = len(sizes) > 1 or onto is not None
-    if layered and (size is None or target_psnr is not None or bitrate is not None or allowed):
-        raise UsageError("layers are made by --size alone, without a target")
-    if onto is not None and init is not None:
-        raise UsageError("--init starts a base layer; where layers are added to a file there is none to start")
     where = pick_device(device)
-    clock = _Clock()
+    clock = Clock()
     rate = None if fps is None else Fraction(fps).limit_denominator(10**6)
     with clock("reading"):
         selection = Selection(crop, scale, start, frames, every)
@@ -266,7 +204,7 @@ def encode(
             f"and sides from {LEAST_SIDE} to 65535"
         )
     if bitrate is not None:
-        allowed = [max(1, round(bitrate * clip.seconds / 8))]
+        goal.file_bytes = [max(1, round(bitrate * clip.seconds / 8))]
     normal = default_steps(len(clip.frames))
     if epochs is not None:
         steps = max(1, round(epochs * len(clip.frames)))
@@ -291,16 +229,15 @@ def encode(
         still=change(clip.frames) < STILL,
     )
     lower = b"" if onto is None else _file_of(onto, clip)
-    given = layer_ends(lower)
+    remaining = goal.sizes
     if resume and kept is not None:
+        given = layer_ends(lower)
         done = checkpoint.lower(kept) or lower
-        if not done.startswith(lower[: given[-1]] if given else b"") or len(layer_ends(done)) >= len(given) + len(
-            sizes
-        ):
+        made = len(layer_ends(done)) - len(given)
+        if not done.startswith(lower[: given[-1]] if given else b"") or made >= len(goal.sizes):
             raise UsageError(f"{kept} is of an encode to other layers")
-        lower = done
-    remaining = sizes[len(layer_ends(lower)) - len(given) :]
-    layers: list[Encoded] = []
+        lower, remaining = done, remaining[made:]
+    keeper = None if kept is None else functools.partial(checkpoint.Keeper, kept, checkpoint_every)
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         for path in outputs:
@@ -309,75 +246,232 @@ def encode(
         if threads:
             torch.set_num_threads(threads)
         asked = stack.enter_context(interruption())
-        ended = False
+        job = _Job(
+            clip=clip,
+            goal=goal,
+            options=options,
+            network=network,
+            skip=skip,
+            loss=loss,
+            device=where,
+            clock=clock,
+            max_memory=max_memory,
+            kept=kept,
+            keeper=keeper,
+            report=report,
+            asked=asked,
+            finish=on_interrupt == "write",
+            joint=joint,
+        )
         for place, parameters in enumerate(remaining):
-            # Later layers have no invertible connection: z is sampled for the base.
-            connection = "direct" if lower and skip == "invertible" else skip
-            with clock("reading"):
-                underlay = underlay_of(read_stream(lower), where) if lower else None
-            channels_below = underlay.features.shape[1] if underlay else 0
-            sized = functools.partial(network, skip=connection, below=channels_below)
-            if parameters is None and target_psnr is not None:
-                with clock("choosing a size"):
-                    whole = dataclasses.replace(options, steps=min(steps or normal, normal))
-                    parameters = parameters_to_reach(target_psnr, clip.frames, whole, where, loss, sized, asked)
-            elif parameters is None:
-                middle = round(math.sqrt(max(allowed) * min(allowed)))
-                parameters = parameters_for(middle, len(clip.frames), rd_lambda, sized)
-            shape = sized(parameters)
-            _check_memory(shape, parameters, max_memory, where)
             if time_limit is not None:
                 # Of the time that is left, what this layer's size is of those that are left.
-                share = parameters / (parameters + sum(later or 0 for later in remaining[place + 1 :]))
-                seconds = max(1e-3, share * (time_limit - sum(clock.seconds.values())))
-                options = dataclasses.replace(options, seconds=seconds)
-            files = _Files(clip, shape, seed, where, clock, lower)
-            with clock("fitting"):
-                fit = Fit(clip.frames, shape, options, where, loss, underlay)
-                if resume and kept is not None and not place:
-                    checkpoint.restore(fit, kept)
-                elif starting is not None and not lower:
-                    warm_start(fit, starting)
-                keep = None if kept is None else checkpoint.Keeper(kept, checkpoint_every, lower)
-                if target_psnr is not None:
-                    run_to_quality(fit, target_psnr, report, keep, asked)
-                    if size is None and not asked():
-                        trim(fit, target_psnr, report, asked)
-                else:
-                    run(fit, report, keep, lambda fit=fit: asked() or (bool(allowed) and fit.quantised))  # type: ignore[misc]
-            branch = snapshot(fit) if len(allowed) > 1 else None  # what all files share
-            ladder = []
-            goals: list[int | None] = [*allowed] or [None]
-            for file_bytes in goals:
-                with clock("fitting"):
-                    if branch:
-                        fit.restore(*branch)
-                    if file_bytes is not None and not asked():
-                        room = functools.partial(files.room, fit, file_bytes)
-                        run_to_size(fit, room, report, None if branch else keep, asked)
-                    ended = asked()
-                    if ended and on_interrupt == "checkpoint":
-                        if kept is None or not fit.step:
-                            raise KeyboardInterrupt
-                        if branch:
-                            fit.restore(*branch)
-                        checkpoint.save(fit, kept, lower)
-                        raise Interrupted(f"interrupted after {fit.step} steps; --resume goes on from {kept}")
-                    if ended:
-                        run_in_haste(fit, report)
-                ladder.append(dataclasses.replace(files.make(fit), interrupted=ended, target_bytes=file_bytes))
-            layers.append(ladder[0])
-            lower = ladder[0].data
-            if ended:
+                share = parameters / sum(later or 0 for later in remaining[place:]) if parameters else 1.0
+                left = (time_limit * (1 - JOINT_SHARE if joint else 1)) - sum(clock.seconds.values())
+                job.options = dataclasses.replace(options, seconds=max(1e-3, share * left))
+            from_checkpoint = kept if resume and not place else None
+            begin = functools.partial(_begin, from_checkpoint, None if lower else starting)
+            lower = job.fit_layer(parameters, lower, begin)
+            if job.ended:
                 break
+        if joint and not job.ended:
+            more = None if time_limit is None else max(1e-3, time_limit - sum(clock.seconds.values()))
+            job.polish(None if steps is None else max(1, round(JOINT_SHARE * steps)), more)
+    ladder = job.files[-1]
     for path, encoded in zip(outputs, ladder, strict=bool(outputs)):
         with atomic_file(path) as temporary:
             temporary.write_bytes(encoded.data)
     if kept is not None:
         checkpoint.discard(kept)
+    several = len(goal.sizes) > 1 or onto is not None
     return dataclasses.replace(
-        ladder[0], ladder=tuple(ladder) if branch else (), layers=tuple(layers) if layered else ()
+        ladder[0],
+        ladder=tuple(ladder) if len(goal.file_bytes) > 1 else (),
+        layers=tuple(files[0] for files in job.files) if several else (),
     )
+
+
+@dataclasses.dataclass
+class _Goal:
+    """What is asked for: parameters of each layer (None: a number that can meet the target), bytes of each file, or an
+    RGB PSNR in dB."""
+
+    sizes: list[int | None]
+    file_bytes: list[int]
+    psnr: float | None
+
+
+def _goal(
+    size: str | int | None,
+    target_size: int | Sequence[int] | None,
+    bitrate: float | None,
+    target_psnr: float | None,
+    onto: bool,
+) -> _Goal:
+    allowed = [target_size] if isinstance(target_size, int) else list(target_size or ())
+    if sum(given is not None for given in (target_size, bitrate, target_psnr)) > 1:
+        raise UsageError("--target-size, --bitrate and --target-psnr are three ways to end; give one of them")
+    if all(given is None for given in (size, target_size, bitrate, target_psnr)):
+        raise UsageError("give one of --size, --target-size, --bitrate and --target-psnr")
+    if target_size is not None and not (allowed and all(0 < file_bytes < 2**40 for file_bytes in allowed)):
+        raise UsageError(f"--target-size takes bytes, at least 1, got {target_size}")
+    if bitrate is not None and not 0 < bitrate < math.inf:
+        raise UsageError(f"--bitrate must be positive, got {bitrate}")
+    if target_psnr is not None and not 0 < target_psnr < 100:
+        raise UsageError(f"--target-psnr takes dB between 0 and 100, got {target_psnr}")
+    sizes: list[int | None] = [size] if size is None or isinstance(size, int) else [*map(parse_size, size.split(","))]
+    if (len(sizes) > 1 or onto) and (size is None or allowed or bitrate is not None or target_psnr is not None):
+        raise UsageError("layers are made by --size alone, without a target")
+    return _Goal(sizes, allowed, target_psnr)
+
+
+def _check_length(preset: str | None, epochs: float | None, steps: int | None, time_limit: float | None) -> None:
+    if sum(given is not None for given in (preset, epochs, steps)) > 1:
+        raise UsageError("--preset, --epochs and --steps say the same thing; give one of them")
+    for name, value in (("--epochs", epochs), ("--steps", steps), ("--time-limit", time_limit)):
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"{name} must be positive, got {value}")
+    if preset not in (None, *PRESETS):
+        raise UsageError(f"--preset is one of {', '.join(PRESETS)}; got {preset!r}")
+
+
+def _begin(kept: Path | None, starting: DecodedVideo | None, fit: Fit) -> None:
+    """Put a new fit where it goes on from: a checkpoint's state, another file's network, or nothing."""
+    if kept is not None:
+        checkpoint.restore(fit, kept)
+    elif starting is not None:
+        warm_start(fit, starting)
+
+
+@dataclasses.dataclass
+class _Job:
+    """One encode under way: layers that are fitted one after the other.
+
+    Attributes:
+        kept: where a checkpoint is kept, if one is.
+        keeper: makes what writes it, given the bytes of the layers below.
+        asked: whether an end has been asked for.
+        finish: whether the file is then still to be made.
+        joint: whether :meth:`polish` will need what layers were made by.
+        ended: whether it came to an end that was asked for.
+        files: those made of each layer.
+    """
+
+    clip: Clip
+    goal: _Goal
+    options: FitOptions
+    network: Callable[..., NetworkShape]
+    skip: str
+    loss: Loss
+    device: torch.device
+    clock: Clock
+    max_memory: int | None
+    kept: Path | None
+    keeper: Callable[[bytes], checkpoint.Keeper] | None
+    report: Callable[[Progress], None] | None
+    asked: Callable[[], bool]
+    finish: bool
+    joint: bool
+    ended: bool = False
+    made_by: list[tuple[Fit, Assembler]] = dataclasses.field(default_factory=list)
+    files: list[list[Encoded]] = dataclasses.field(default_factory=list)
+
+    def fit_layer(self, parameters: int | None, lower: bytes, begin: Callable[[Fit], None]) -> bytes:
+        """Fit one layer onto ``lower`` and make its files; returns the first one's bytes.
+
+        Args:
+            parameters: its size; None chooses one.
+            lower: the file of the layers below, empty for a base layer.
+            begin: puts the new fit where it goes on from.
+        """
+        clock, goal = self.clock, self.goal
+        with clock("reading"):
+            underlay = self.underlay(lower)
+        # Later layers have no invertible connection: z is sampled for the base.
+        sized = functools.partial(
+            self.network,
+            skip="direct" if underlay and self.skip == "invertible" else self.skip,
+            below=underlay.features.shape[1] if underlay else 0,
+        )
+        if parameters is None:
+            parameters = self.choose_size(sized)
+        shape = sized(parameters)
+        _check_memory(shape, parameters, self.max_memory, self.device)
+        assembler = Assembler(self.clip, shape, self.options.seed, self.device, clock, lower)
+        keep = None if self.keeper is None else self.keeper(lower)
+        with clock("fitting"):
+            fit = Fit(self.clip.frames, shape, self.options, self.device, self.loss, underlay)
+            begin(fit)
+            if goal.psnr is not None:
+                run_to_quality(fit, goal.psnr, self.report, keep, self.asked)
+                if goal.sizes == [None] and not self.asked():
+                    trim(fit, goal.psnr, self.report, self.asked)
+            else:
+                run(fit, self.report, keep, lambda: self.asked() or (bool(goal.file_bytes) and fit.quantised))
+        if self.joint:
+            self.made_by.append((fit, assembler))
+        self.files.append(self.make_files(fit, assembler, keep))
+        return self.files[-1][0].data
+
+    def underlay(self, lower: bytes) -> Underlay | None:
+        """What a layer on ``lower`` stands on."""
+        if not lower:
+            return None
+        free = None if self.max_memory is None else max(0, self.max_memory - used_memory()) // 4
+        return underlay_of(read_stream(lower), self.device, free)
+
+    def choose_size(self, sized: Callable[[int], NetworkShape]) -> int:
+        """A number of parameters that can meet the target."""
+        clip, goal, options = self.clip, self.goal, self.options
+        if goal.psnr is None:
+            middle = round(math.sqrt(max(goal.file_bytes) * min(goal.file_bytes)))
+            return parameters_for(middle, len(clip.frames), options.rate, sized)
+        with self.clock("choosing a size"):
+            normal = default_steps(len(clip.frames))
+            whole = dataclasses.replace(options, steps=min(options.steps or normal, normal))
+            return parameters_to_reach(goal.psnr, clip.frames, whole, self.device, self.loss, sized, self.asked)
+
+    def make_files(self, fit: Fit, assembler: Assembler, keep: checkpoint.Keeper | None) -> list[Encoded]:
+        """A file, or one for each of the sizes that are asked for.
+
+        Raises:
+            Interrupted, KeyboardInterrupt: an end was asked for, and a checkpoint was kept or there is none.
+        """
+        allowed = self.goal.file_bytes
+        branch = snapshot(fit) if len(allowed) > 1 else None  # what all files share
+        ladder = []
+        goals: list[int | None] = [*allowed] or [None]
+        for file_bytes in goals:
+            with self.clock("fitting"):
+                if branch:
+                    fit.restore(*branch)
+                if file_bytes is not None and not self.asked():
+                    room = functools.partial(assembler.room, fit, file_bytes)
+                    run_to_size(fit, room, self.report, None if branch else keep, self.asked)
+                self.ended = self.asked()
+                if self.ended and not self.finish:
+                    if self.kept is None or not fit.step:
+                        raise KeyboardInterrupt
+                    if branch:
+                        fit.restore(*branch)
+                    checkpoint.save(fit, self.kept, assembler.lower)
+                    raise Interrupted(f"interrupted after {fit.step} steps; --resume goes on from {self.kept}")
+                if self.ended:
+                    run_in_haste(fit, self.report)
+            made = assembler.make(fit)
+            ladder.append(dataclasses.replace(made, interrupted=self.ended, target_bytes=file_bytes))
+        return ladder
+
+    def polish(self, steps: int | None, seconds: float | None) -> None:
+        """Fit all layers together for a while, and make their files anew; an end that is asked for cuts it short."""
+        with self.clock("fitting"):
+            polish([fit for fit, _ in self.made_by], steps, seconds, self.asked)
+        lower = b""
+        for number, (fit, assembler) in enumerate(self.made_by):
+            fit.decoder.underlay, assembler.lower = self.underlay(lower), lower
+            made = dataclasses.replace(assembler.make(fit), interrupted=self.asked())
+            self.files[number] = [made]
+            lower = made.data
 
 
 def _file_of(path: str | os.PathLike[str], clip: Clip) -> bytes:
@@ -434,78 +528,6 @@ def default_steps(frames: int) -> int:
     return max(DEFAULT_EPOCHS * frames, min(DEFAULT_STEPS, MOST_EPOCHS * frames))
 
 
-class _Files:
-    """Fits of one clip to files; ``lower`` is one of the layers below, empty for a base layer."""
-
-    def __init__(
-        self, clip: Clip, shape: NetworkShape, seed: int, device: torch.device, clock: _Clock, lower: bytes
-    ) -> None:
-        self.clip, self.shape, self.seed, self.device, self.clock = clip, shape, seed, device, clock
-        self.lower = lower
-        self.metadata: dict[str, object] = {}
-
-    def stream(self, fitted: Fitted) -> Stream:
-        """What a file is to hold; its newest layer's checksums are still zero."""
-        below = read_stream(self.lower) if self.lower else None
-        layer = export(fitted.decoder, fitted.latents, fitted.noise, below.segments[0].layers if below else ())
-        self.metadata[quality_key(len(below.segments[0].layers) if below else 0)] = 99.999  # as long as any
-        if below is None:
-            stream = _stream(self.clip, layer, self.seed)
-            stream.metadata = {"encoder": f"nvcodec {__version__}", **self.metadata}
-        else:
-            stream = below
-            stream.segments[0].layers.append(layer)
-        layer.frames_per_checksum = _checksum_group(stream.frames, layer.parameters)
-        layer.checksums = np.zeros(-(-stream.frames // layer.frames_per_checksum), np.uint32)
-        return stream
-
-    def write(self, stream: Stream) -> bytes:
-        """The bytes of a file."""
-        index = stream.frames >= INDEX_FRAMES
-        if self.lower:
-            return append_layer(self.lower, stream, self.metadata, index=index)
-        return write_stream(stream, index=index)
-
-    def room(self, fit: Fit, file_bytes: int) -> int:
-        """Bytes there are for weights in a file of ``file_bytes``, by a file of the fit as it is now."""
-        draft = self.write(self.stream(fit.result()))
-        return file_bytes - (len(draft) - rounded_bytes(fit.result()))
-
-    def make(self, fit: Fit) -> Encoded:
-        """The file, decoded once more and compared."""
-        clock = self.clock
-        with clock("quantising"):
-            fitted = copy.deepcopy(fit.result())  # the fit may go on
-            stream = self.stream(fitted)
-            stream.segments[0].layers[-1].checksums, quality = _reconstruct(stream, self.clip, self.device)
-            stated = {quality_key(stream.layers - 1): round(quality, 3)}
-            self.metadata.update(stated)
-            stream.metadata.update(stated)
-        with clock("writing"):
-            data = self.write(stream)
-        with clock("verifying"):
-            _verify(data, self.clip, self.device)
-        frames = len(self.clip.frames)
-        return Encoded(data, fitted, self.shape, stream.parameters, frames, quality, clock.seconds)
-
-
-class _Clock:
-    """Adds up the seconds spent in named phases."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, name: str) -> _Clock:
-        self.name = name
-        return self
-
-    def __enter__(self) -> None:
-        self.start = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + time.monotonic() - self.start
-
-
 def _as_clip(
     source: str | os.PathLike[str] | Clip | torch.Tensor, selection: Selection, fps: Fraction | None, free: int | None
 ) -> Clip:
@@ -529,55 +551,3 @@ def _weights(
 
 def _size(frames: Frames) -> str:
     return f"{len(frames)} frames of {frames.shape[3]}x{frames.shape[2]}"
-
-
-def _stream(clip: Clip, layer: Layer, seed: int) -> Stream:
-    durations = np.array([duration for _, duration in clip.ticks], np.int64)
-    constant = int(durations[0]) if (durations == durations[0]).all() and durations[0] < 2**32 else 0
-    head = SegmentHead(0, len(clip.frames), clip.width, clip.height, clip.ticks[0][0], constant)
-    aspect = clip.sample_aspect.limit_denominator(65535)
-    if not 0 < aspect.numerator <= 65535:
-        aspect = Fraction(1)
-    video = Video(
-        sample_format=0,
-        primaries=clip.color.primaries,
-        transfer=clip.color.transfer,
-        matrix=clip.color.matrix,
-        color_range=clip.color.range,
-        sample_aspect_num=aspect.numerator,
-        sample_aspect_den=aspect.denominator,
-        time_base_num=clip.time_base.numerator,
-        time_base_den=clip.time_base.denominator,
-        seed=seed % 2**32,
-    )
-    return Stream(video, [Segment(head, durations, [layer])])
-
-
-def _checksum_group(frames: int, parameters: int) -> int:
-    """How many frames share a checksum: one, or as few as make the checksums a small share of the file."""
-    group = 1
-    while group < frames and PARAMETERS_PER_CHECKSUM * -(-frames // group) > parameters:
-        group *= 2
-    return min(group, frames)
-
-
-def _reconstruct(stream: Stream, clip: Clip, device: torch.device) -> tuple[np.ndarray, float]:
-    """What the encoder means: the checksums of the integer network that the stream holds, and its RGB PSNR, dB."""
-    network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers)
-    group = stream.segments[0].layers[-1].frames_per_checksum
-    sums = np.zeros(-(-stream.frames // group), np.uint32)
-    values = []
-    for frame, original in enumerate(clip.frames):
-        picture = network.decode([frame])[0].cpu()
-        sums[frame // group] = zlib.crc32(picture_bytes(picture), int(sums[frame // group]))
-        values.append(psnr(picture, original))
-    return sums, sum(values) / len(values)
-
-
-def _verify(data: bytes, clip: Clip, device: torch.device) -> None:
-    """Decode the file as any decoder would, and compare every checksum."""
-    decoded = DecodedVideo(read_stream(data), device=str(device))
-    if decoded.stream.ticks != clip.ticks:
-        raise VerificationError("the file does not hold the clip's time stamps")
-    for _ in decoded:
-        pass

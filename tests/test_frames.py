@@ -49,7 +49,7 @@ def test_both_read_the_same(memory: int | None) -> None:
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored = StoredFrames(32, 40)
+    stored = StoredFrames((3, 32, 40))
 
     class Full:
         def write(self, data: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-TRAINING = ("nvcodec.model", "nvcodec.quantize", "nvcodec.fit", "nvcodec.encoder")
+TRAINING = ("nvcodec.model", "nvcodec.quantize", "nvcodec.fit", "nvcodec.encoder", "nvcodec.assemble")
 
 
 def loaded_by(code: str) -> set[str]:

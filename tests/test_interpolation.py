@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -57,6 +58,50 @@ def test_whole_frames_are_the_transmitted_ones(seed: int) -> None:
             next(video.interpolated(factor))
 
 
+def test_at_twice_the_rate_are_the_interpolated_frames_and_the_last_one_once_more() -> None:
+    stream = random_stream(5, segments=1)
+    stream.segments[0].head = dataclasses.replace(stream.segments[0].head, first_pts=-7, constant_duration=3)
+    video = Video(read_stream(write_stream(stream)), device="cpu")
+    fps = 2 / (3 * video.stream.time_base)
+    made, expected = list(video.at_rate(fps)), list(video.interpolated(2))
+    assert all(torch.equal(a, b) for a, b in zip(made, [*expected, expected[-1]], strict=True))
+    time_base, ticks = video.at_rate_ticks(fps)
+    assert [pts * time_base for pts, _ in ticks[::2]] == video.timestamps
+    assert {duration * time_base for _, duration in ticks} == {1 / fps}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_at_any_rate(seed: int) -> None:
+    stream = random_stream(seed, segments=1)
+    head = stream.segments[0].head
+    stream.segments[0].head = dataclasses.replace(head, first_pts=10, constant_duration=0)
+    stream.segments[0].durations = np.array([5, 0, 9, 2, 7, 11, 3, 8][: head.frames])
+    video = Video(read_stream(write_stream(stream)), device="cpu")
+    fps = Fraction(1, 4) / video.stream.time_base  # a picture every four ticks
+    frames = list(video.interpolated(1))
+    for number, picture in enumerate(video.at_rate(fps)):
+        time = 10 + 4 * number
+        frame = max(place for place, (pts, _) in enumerate(video.stream.ticks) if pts <= time)
+        pts, duration = video.stream.ticks[frame]
+        if time == pts or frame == len(video) - 1:
+            expected = frames[frame]
+        else:
+            expected = video._network(0).decode([frame + Fraction(time - pts, duration)])
+        assert torch.equal(picture, expected)
+    assert number == -(-int(stream.segments[0].durations.sum()) // 4) - 1
+    for wrong in (Fraction(0), Fraction(-1), Fraction(10**9)):
+        with pytest.raises(UsageError):
+            next(video.at_rate(wrong))
+
+
+def test_segments_out_of_order_have_no_even_rate() -> None:
+    stream = random_stream(1, segments=2)
+    for segment, first in zip(stream.segments, (10, -10), strict=True):
+        segment.head = dataclasses.replace(segment.head, first_pts=first, constant_duration=1)
+    with pytest.raises(UsageError, match="order"):
+        Video(read_stream(write_stream(stream)), device="cpu").at_rate_ticks(Fraction(25))
+
+
 def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source, out = str(tmp_path / "source.mkv"), str(tmp_path / "out.sdmn")
     with open_sink(source, width=40, height=32, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
@@ -81,7 +126,10 @@ def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFi
     assert [found["psnr_rgb"] for found in judged] == pytest.approx(expected)
     assert command(["decode", out, "-o", str(tmp_path / "frames") + "/", "--interpolate", "2", *common]) == 0
     assert len(list((tmp_path / "frames").iterdir())) == 9
+    assert command(["decode", out, "-o", str(tmp_path / "even.mkv"), "--fps", "50", *common]) == 0
+    assert len(read_clip(tmp_path / "even.mkv").frames) == 17  # eight times four of 80 ms, and one of 40 ms twice
     assert command(["decode", out, "--md5", "--interpolate", "2", "--start", "1"]) == 2
+    assert command(["decode", out, "--md5", "--interpolate", "2", "--fps", "30"]) == 2
     for wrong in (["--unseen"], ["--every", "3", "--unseen"], ["--every", "3"]):
         assert command(["compare", source, out, "--device", "cpu", *wrong]) == 2
 

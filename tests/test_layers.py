@@ -14,14 +14,17 @@ from conftest import moving_squares
 
 import nvcodec
 from nvcodec import encoder
+from nvcodec.assemble import Encoded
 from nvcodec.bitstream.ops import Below
 from nvcodec.cli.main import run as command
 from nvcodec.decoder import Video
-from nvcodec.encoder import Encoded
 from nvcodec.errors import CorruptStreamError, InputError, Interrupted, UsageError
+from nvcodec.fit import joint
 from nvcodec.fit.loop import Fit
 from nvcodec.metrics import psnr
+from nvcodec.quantize.underlay import underlay_of
 from nvcodec.reader import layer_ends, read_stream
+from nvcodec.video.frames import StoredFrames
 from nvcodec.video.sinks import open_sink
 
 NOISE = torch.randn(6, 3, 45, 61, generator=torch.Generator().manual_seed(0))
@@ -140,6 +143,44 @@ def test_time_is_shared() -> None:
     assert len(made.layers) == 2
     assert made.layers[1].psnr > made.layers[0].psnr
     assert sum(made.seconds.values()) < 8
+
+
+def test_joint_fitting_keeps_the_layers_and_changes_all() -> None:
+    options = {"size": "8k,8k", "steps": 120, "device": "cpu"}
+    apart, together = (nvcodec.encode(CLIP, joint=wanted, **options) for wanted in (False, True))  # type: ignore[arg-type]
+    ends = layer_ends(together.data)
+    assert [len(layer.data) for layer in together.layers] == ends
+    for layer, before, number in zip(together.layers, apart.layers, (1, 2), strict=True):
+        assert digest(together.data, number) == digest(layer.data) != digest(before.data)
+        assert layer.psnr > before.psnr - 0.3
+    assert together.psnr > apart.psnr  # thirty steps more
+
+
+def test_an_interrupted_joint_fit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    polished: list[int] = []
+
+    def step(fits: list[Fit], factor: float) -> None:
+        polished.append(len(fits))
+
+    monkeypatch.setattr(joint, "_step", step)
+    monkeypatch.setattr(encoder, "interruption", lambda: contextlib.nullcontext(lambda: len(polished) >= 3))
+    out = tmp_path / "out.sdmn"
+    made = nvcodec.encode(CLIP, out, size="8k,8k", steps=20, joint=True, device="cpu")
+    assert polished == [2, 2, 2]
+    assert made.interrupted
+    assert out.read_bytes() == made.data
+    for options in ({"size": "8k"}, {"size": "8k,8k", "resume": True}, {"size": "8k,8k", "onto": out}):
+        with pytest.raises(UsageError, match="--joint"):
+            nvcodec.encode(CLIP, tmp_path / "new.sdmn", joint=True, **options)  # type: ignore[arg-type]
+
+
+def test_what_a_layer_stands_on_may_lie_in_a_file(three: Encoded) -> None:
+    stream = read_stream(three.layers[0].data)
+    held, stored = (underlay_of(stream, torch.device("cpu"), memory) for memory in (None, 0))
+    assert isinstance(held.features, torch.Tensor) and isinstance(stored.features, StoredFrames)
+    for name in ("pictures", "features"):
+        assert torch.equal(getattr(held, name)[[4, 1]], getattr(stored, name)[[4, 1]])
+    assert held.features.dtype == torch.int16
 
 
 def test_refused(three: Encoded, tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 
 import click
 
-from nvcodec.cli.options import Status, device_options, duration, note, volume_options
+from nvcodec.cli.options import RateType, Status, device_options, duration, note, volume_options
 from nvcodec.errors import UsageError
 
 
@@ -37,6 +38,9 @@ class _Decode(click.Command):
     metavar="N",
     help="N times as many frames: those between two are made of what lies between their integers.",
 )
+@click.option(
+    "--fps", type=RateType(), help="An even frame rate: what lies at these times, made in the same way where need be."
+)
 @click.option("--batch", type=click.IntRange(1), help="Frames decoded at once.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the pictures' checksums.")
 @device_options
@@ -51,6 +55,7 @@ def command(
     frames: int | None,
     layers: int | None,
     interpolate: int,
+    fps: Fraction | None,
     batch: int | None,
     no_verify: bool,
     device: str,
@@ -65,8 +70,9 @@ def command(
     """
     if (output is not None) + (md5 is not None) + null != 1:
         raise UsageError("give exactly one of -o, --md5 and --null")
-    if interpolate > 1 and (start or frames):
-        raise UsageError("--interpolate goes with the whole file, not with --start and --frames")
+    between = interpolate > 1 or fps is not None
+    if between and (start or frames or (interpolate > 1 and fps)):
+        raise UsageError("--interpolate or --fps go with the whole file, not with --start and --frames or each other")
     from nvcodec.reader import read_file
 
     stream = read_file(file)  # a bad file is refused before torch is loaded
@@ -86,16 +92,23 @@ def command(
         torch.set_num_threads(threads)
     video = Video(stream, device=device, verify=not no_verify, batch=batch, layers=layers)
     chosen = range(start, min(stream.frames, start + (frames or stream.frames)))
+    time_base = stream.time_base / interpolate
+    if fps is not None:
+        (time_base, ticks), decoded = video.at_rate_ticks(fps), video.at_rate(fps)
+    elif interpolate > 1:
+        ticks, decoded = video.interpolated_ticks(interpolate), video.interpolated(interpolate)
+    else:
+        ticks, decoded = stream.ticks, video.decode(chosen)
+    if between:
+        chosen = range(len(ticks))
     sink: Sink
     if output is not None:
-        from fractions import Fraction
-
         sink = open_sink(
             output,
             width=video.width,
             height=video.height,
-            time_base=stream.time_base / interpolate,
-            fps=interpolate * (Fraction(stream.fps).limit_denominator(1001) or Fraction(1, 1001)),
+            time_base=time_base,
+            fps=fps or interpolate * (Fraction(stream.fps).limit_denominator(1001) or Fraction(1, 1001)),
             sample_aspect=Fraction(stream.video.sample_aspect_num, stream.video.sample_aspect_den),
             first=start,
             overwrite=overwrite,
@@ -103,11 +116,6 @@ def command(
     else:
         sink = NullSink() if null else Md5Sink(md5 == "frame", start)
     status = Status(quiet)
-    if interpolate > 1:
-        ticks, decoded = video.interpolated_ticks(interpolate), video.interpolated(interpolate)
-        chosen = range(len(ticks))
-    else:
-        ticks, decoded = stream.ticks, video.decode(chosen)
     begin = time.perf_counter()
     done = 0
     try:

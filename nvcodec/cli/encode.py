@@ -28,7 +28,7 @@ from nvcodec.memory import peak_memory
 from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_GRIDS, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
 
 if TYPE_CHECKING:
-    from nvcodec.encoder import Encoded
+    from nvcodec.assemble import Encoded
 
 
 @click.command("encode")
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     metavar="SIZE FILE",
     help="Add an enhancement layer of that size to an .sdmn file of the same frames; --size is not needed then.",
 )
+@click.option("--joint", is_flag=True, help="Fit the layers of --size together at the end, too.")
 @click.option(
     "--target-size",
     type=FileSizesType(),
@@ -132,6 +133,7 @@ def command(
     output: str,
     size: str | None,
     add_layer: tuple[str, str] | None,
+    joint: bool,
     target_size: list[int] | None,
     bitrate: float | None,
     target_psnr: float | None,
@@ -226,6 +228,7 @@ def command(
             report=report,
             init=init,
             onto=onto,
+            joint=joint,
             max_memory=max_memory,
             overwrite=overwrite,
             resume=resume,

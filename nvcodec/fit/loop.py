@@ -19,7 +19,7 @@ from nvcodec.fit.losses import SQUARED_ERROR, Loss
 from nvcodec.fit.muon import Muon
 from nvcodec.fit.rate import PARTS, Rounding, price
 from nvcodec.metrics import psnr
-from nvcodec.model.decoder import Decoder, Underlay
+from nvcodec.model.decoder import GREY, Decoder, Underlay
 from nvcodec.model.encoder import Encoder
 from nvcodec.model.shape import NetworkShape
 from nvcodec.model.skip import abnormality, sampled
@@ -258,13 +258,9 @@ class Fit:
         factor = self.factor()
         with torch.enable_grad():
             loss, error = self.objective(target, chosen)
-        self.network.zero_grad(set_to_none=True)
-        for latent in self.fixed or ():
-            latent.grad = None
+        self.clear_gradients()
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimiser, rate in self.optimisers:
-            optimiser.param_groups[0]["lr"] = rate * factor
-            optimiser.step()
+        self.update(factor)
         if self.quantised and self.allowed:
             self.meet(self.allowed[-1])
         self.step += 1
@@ -272,6 +268,18 @@ class Fit:
         if self.step == FIRST:
             self.first = self.seconds
         return error
+
+    def clear_gradients(self) -> None:
+        """Of all that is learned."""
+        self.network.zero_grad(set_to_none=True)
+        for latent in self.fixed or ():
+            latent.grad = None
+
+    def update(self, factor: float) -> None:
+        """Move all that has a gradient, at ``factor`` of the peak rates."""
+        for optimiser, rate in self.optimisers:
+            optimiser.param_groups[0]["lr"] = rate * factor
+            optimiser.step()
 
     def meet(self, bits: float) -> None:
         """Towards weights and grids that cost ``bits``: let the rate weigh more or less, and move all steps a little.
@@ -299,11 +307,15 @@ class Fit:
         for z in own_z:
             loss = loss + self.options.normality * abnormality(z)
         if self.quantised and self.options.rate:
-            bits = self.rounding.bits(self.step % PARTS)
-            self.costs = [*self.costs, bits.item()][-PARTS:]
-            below = self.decoder.underlay.bits if self.decoder.underlay else 0.0
-            loss = loss + price(loss, bits, self.worth, below)
+            loss = loss + self.price(loss)
         return loss, F.mse_loss(decoded.detach(), pictures)
+
+    def price(self, loss: torch.Tensor) -> torch.Tensor:
+        """What its bytes are worth, in the unit of ``loss``."""
+        bits = self.rounding.bits(self.step % PARTS)
+        self.costs = [*self.costs, bits.item()][-PARTS:]
+        below = self.decoder.underlay.bits if self.decoder.underlay else 0.0
+        return price(loss, bits, self.worth, below)
 
     def draw(self) -> list[int]:
         """The next step's frames: all in random order, then all again."""
@@ -320,6 +332,17 @@ class Fit:
             else:
                 latents, own_z = _of_frames(self.fixed, frames), []
             return self.decoder(latents, self.noise, frames).float(), own_z
+
+    def decode(
+        self, frames: list[int], below: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures and features of ``frames``, once latents are fixed; see
+        :meth:`~nvcodec.model.decoder.Decoder.picture_and_features`."""
+        assert self.fixed is not None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
+            latents = _of_frames(self.fixed, frames)
+            picture, features = self.decoder.picture_and_features(latents, self.noise, frames, below)
+            return picture.float(), features
 
     def fix_latents(self) -> None:
         """End the encoder's part of the fit, if that has not been done."""
@@ -483,8 +506,8 @@ def analyse(
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """What is transmitted for ``pictures`` [batch, 3, height, width], those of ``frames``: the embedding and each f;
     and each own z. An enhancement layer looks at what the layers below have left over."""
-    if decoder.underlay is not None:
-        pictures = RESIDUAL_GAIN * (pictures - decoder.floor(frames)) + 0.5
+    if below := decoder.below(frames):
+        pictures = RESIDUAL_GAIN * (pictures - below[0]) + GREY
     embedding, features = encoder(pictures)
     split = [skip.split(x) for skip, x in zip(decoder.skips, features, strict=True)]
     return [embedding, *(f for f, _ in split)], [z for _, z in split if z is not None]

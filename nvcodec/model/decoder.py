@@ -16,8 +16,10 @@ from nvcodec.exact.kernels import resample
 from nvcodec.model.conv import Conv, RepConv, ste
 from nvcodec.model.shape import HEAD_KERNEL, NetworkShape
 from nvcodec.model.skip import Skip, whole_group
+from nvcodec.video.frames import Frames
 
 HEAD_UNIT = 256 / 255  # the head predicts (x - 1/2) * 255/256, so that its integer step is a power of two
+GREY = 0.5  # what the head's result of a base layer is added to
 LATENT_PEAK = 127
 GRID_SPREAD = 0.02  # standard deviation of a new grid's values
 
@@ -46,8 +48,8 @@ class Underlay:
         bits: of all layers below.
     """
 
-    pictures: torch.Tensor
-    features: torch.Tensor
+    pictures: Frames
+    features: Frames
     shift: int
     layer: int
     places: tuple[int, int]
@@ -208,10 +210,24 @@ class Decoder(nn.Module):
             noise: z of each scale, [batch or 1, width - 1, height, width]; empty where there is none.
             frames: the numbers of the pictures; of use to grids and enhancement layers only.
         """
+        return self.picture_and_features(latents, noise, frames, self.below(frames))[0]
+
+    def picture_and_features(
+        self,
+        latents: Sequence[torch.Tensor],
+        noise: Sequence[torch.Tensor],
+        frames: Sequence[int],
+        below: tuple[torch.Tensor, torch.Tensor] | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As :meth:`forward`, and the features that the last block reads, [batch, channels, height, width].
+
+        ``below`` is the same of the layer below, None for a base layer.
+        """
         grids = self.grids
         embedding, *features = self.rounded(latents)
-        x = F.gelu(self.stem(embedding))
+        x = read = F.gelu(self.stem(embedding))
         for place, (block, stride) in enumerate(zip(self.blocks, self.shape.strides, strict=True)):
+            read = x
             # GELU before the shuffle yields the same, and the integer decoder wants it in this order.
             x = F.pixel_shuffle(F.gelu(block(x)), stride)
             if place < len(self.skips):
@@ -219,19 +235,18 @@ class Decoder(nn.Module):
                 x = x + resample(self.skips[place](features[place], z), x.shape[2], x.shape[3])
             if place in grids:
                 x = x + grids[place](frames)
-            if self.lift is not None and place == self.shape.lift_place:
-                x = x + resample(self.lift(self.features(frames)), x.shape[2], x.shape[3])
-        picture: torch.Tensor = self.head(x) * HEAD_UNIT
-        return picture[:, :, : self.shape.height, : self.shape.width] + self.floor(frames)
+            if self.lift is not None and below and place == self.shape.lift_place:
+                x = x + resample(self.lift(below[1]), x.shape[2], x.shape[3])
+        left: torch.Tensor = self.head(x) * HEAD_UNIT
+        picture = left[:, :, : self.shape.height, : self.shape.width] + (below[0] if below else GREY)
+        return picture, read
 
-    def features(self, frames: Sequence[int]) -> torch.Tensor:
-        """Those of the layer below: [frames, channels, height, width]."""
-        assert self.underlay is not None
-        found = self.underlay.features[list(frames)].to(self.head.weight.device)
-        return (found * 2.0**-self.underlay.shift).contiguous(memory_format=torch.channels_last)
-
-    def floor(self, frames: Sequence[int]) -> torch.Tensor | float:
-        """What the head's result is added to: the pictures below [frames, 3, height, width], or grey."""
+    def below(self, frames: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Pictures [frames, 3, height, width] and features [frames, channels, height, width] of the layers below, as a
+        decoder has them; None for a base layer."""
         if self.underlay is None:
-            return 0.5
-        return self.underlay.pictures[list(frames)].to(self.head.weight.device) / 255
+            return None
+        device, chosen = self.head.weight.device, list(frames)
+        pictures, features = (found[chosen].to(device) for found in (self.underlay.pictures, self.underlay.features))
+        unit = 2.0**-self.underlay.shift
+        return pictures / 255, (features * unit).contiguous(memory_format=torch.channels_last)

@@ -12,12 +12,16 @@ from nvcodec.exact.network import ExactNetwork
 from nvcodec.model.decoder import Underlay
 from nvcodec.quantize.restore import known_shifts
 from nvcodec.stream import Stream
+from nvcodec.video.frames import FrameCollector
 
 
-def underlay_of(stream: Stream, device: torch.device) -> Underlay:
-    """The pictures of a stream's highest layer and the features that its last block reads, of every frame, in memory.
+def underlay_of(stream: Stream, device: torch.device, memory: int | None = None) -> Underlay:
+    """The pictures of a stream's highest layer and the features that its last block reads, of every frame.
+
+    ``memory`` is what both may take, in bytes; what is more goes to temporary files. None: half of what there is.
 
     Raises:
+        InputError: the disk is full.
         UsageError: the stream has several segments, or a network that this encoder does not write.
     """
     if len(stream.segments) != 1:
@@ -30,14 +34,14 @@ def underlay_of(stream: Stream, device: torch.device) -> Underlay:
         raise UsageError("the network is none that this encoder writes: it has no features to build on")
     wanted = [(level, len(ops) - 1), (level, place)]
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers, wanted)
-    tensors = stream.segments[0].layers[level].tensors
-    pictures, features = (
-        torch.empty((stream.frames, tensor.channels, tensor.height, tensor.width), dtype=kind)
-        for tensor, kind in ((tensors[-1], torch.uint8), (tensors[place], torch.int16))
-    )
+    half = None if memory is None else memory // 2
+    pictures, features = FrameCollector(half), FrameCollector(half)
     for frame in range(stream.frames):
-        pictures[frame], features[frame] = (result[0] for result in network.results([frame]))
-    return Underlay(pictures, features, shifts[place], level, (place, len(ops) - 1), 8.0 * stream.file_bytes)
+        picture, values = (result[0].cpu() for result in network.results([frame]))
+        pictures.append(picture.to(torch.uint8))
+        features.append(values)
+    places = place, len(ops) - 1
+    return Underlay(pictures.frames(), features.frames(), shifts[place], level, places, 8.0 * stream.file_bytes)
 
 
 def _read_by_last_block(ops: Sequence[Op]) -> int | None:

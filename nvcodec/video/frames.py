@@ -17,27 +17,28 @@ from nvcodec.memory import machine_memory
 class StoredFrames:
     """Frames in a temporary file without a name, gone with this object; each look reads the frames it wants.
 
-    Used like a uint8 tensor [frames, 3, height, width] as far as ``len``, ``shape``, iteration and indexing with a
+    Used like a tensor [frames, channels, height, width] as far as ``len``, ``shape``, iteration and indexing with a
     number or a list of numbers go. The file is read, not mapped, because pages of a map count as the process's memory;
     the system's cache keeps what fits.
 
     Args:
-        height, width: of the frames.
+        size: channels, height and width of the frames.
+        dtype: of their values.
     """
 
-    def __init__(self, height: int, width: int) -> None:
-        self._size = (3, height, width)
+    def __init__(self, size: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> None:
+        self._size, self._dtype = size, dtype
         self._count = 0
         self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="nvcodec-"))  # noqa: SIM115 (lives as long as this)
         weakref.finalize(self, self._file.close)
 
     def append(self, picture: torch.Tensor) -> None:
-        """Add a uint8 picture [3, height, width].
+        """Add a picture [channels, height, width].
 
         Raises:
             InputError: the disk is full.
         """
-        assert picture.shape == self._size and picture.dtype == torch.uint8
+        assert picture.shape == self._size and picture.dtype == self._dtype
         try:
             self._file.write(picture.contiguous().numpy().data)
             self._file.flush()
@@ -47,7 +48,7 @@ class StoredFrames:
 
     @property
     def shape(self) -> torch.Size:
-        """Frames, 3, height, width."""
+        """Frames, channels, height, width."""
         return torch.Size((self._count, *self._size))
 
     def __len__(self) -> int:
@@ -56,12 +57,12 @@ class StoredFrames:
     def __getitem__(self, which: int | Sequence[int]) -> torch.Tensor:
         if isinstance(which, int):
             return self[[which]][0]
-        pictures = torch.empty((len(which), *self._size), dtype=torch.uint8)
+        pictures = torch.empty((len(which), *self._size), dtype=self._dtype)
         for picture, place in zip(pictures, which, strict=True):
             if not 0 <= place < self._count:
                 raise IndexError(f"frame {place} of {self._count}")
-            self._file.seek(place * picture.numel())
-            if self._file.readinto(picture.numpy().data) != picture.numel():  # type: ignore[attr-defined]
+            self._file.seek(place * picture.nbytes)
+            if self._file.readinto(picture.numpy().data) != picture.nbytes:  # type: ignore[attr-defined]
                 raise InputError(f"a temporary file in {tempfile.gettempdir()} has lost its end")
         return pictures
 
@@ -69,7 +70,7 @@ class StoredFrames:
         return (self[place] for place in range(self._count))
 
 
-#: The frames of a clip, uint8 [frames, 3, height, width].
+#: The frames of a clip, uint8 [frames, 3, height, width], or something else that there is of each frame.
 Frames = torch.Tensor | StoredFrames
 
 
@@ -86,17 +87,17 @@ class FrameCollector:
         self._stored: StoredFrames | None = None
 
     def append(self, picture: torch.Tensor) -> None:
-        """Add a uint8 picture [3, height, width]; all are of one size.
+        """Add a picture [channels, height, width]; all are of one size and type.
 
         Raises:
             InputError: the disk is full.
         """
         self._held.append(picture)
         # The frames are held twice while they become one tensor.
-        if self._stored is None and 2 * len(self._held) * picture.numel() <= self._memory:
+        if self._stored is None and 2 * len(self._held) * picture.nbytes <= self._memory:
             return
         if self._stored is None:
-            self._stored = StoredFrames(picture.shape[1], picture.shape[2])
+            self._stored = StoredFrames(tuple(picture.shape), picture.dtype)
         for held in self._held:
             self._stored.append(held)
         self._held.clear()

@@ -1,0 +1,57 @@
+"""Polishing all layers at once: the lower ones learn what helps the pictures above them.
+
+Layers that were fitted one after the other go on together, each reading what the one below makes in this very step,
+rounded weights and all, in place of the integers that a decoder would have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from nvcodec.fit.loop import Fit, as_float, schedule
+from nvcodec.fit.run import Asked
+from nvcodec.model.conv import ste
+
+PEAK = 0.1  # of the learning rates' own peak
+
+
+def polish(fits: Sequence[Fit], steps: int | None, seconds: float | None, stop: Asked = lambda: False) -> None:
+    """Go on with the ended ``fits`` of one clip, the base layer's first, until so many steps or seconds are over.
+
+    What is made small is the mean of all layers' losses in dB, each with the price of its bytes.
+    """
+    base, began = fits[0], time.monotonic()
+    done, share = 0, 0.0
+    while share < 1 and not stop():
+        _step(fits, PEAK * schedule(1.0, 1 - share))
+        done += 1
+        share = max(
+            done / steps if steps else 0.0,
+            (time.monotonic() - began) / seconds if seconds else 0.0,
+        )
+    if done:
+        base.seconds += time.monotonic() - began
+
+
+def _step(fits: Sequence[Fit], factor: float) -> None:
+    frames = fits[0].draw()
+    source = as_float(fits[0].frames[frames].to(fits[0].device))
+    total = source.new_zeros(())
+    below: tuple[torch.Tensor, torch.Tensor] | None = None
+    for fit in fits:
+        if fit.options.rate:
+            fit.rounding.apply_steps()
+        fit.clear_gradients()
+        picture, features = fit.decode(frames, below)
+        loss = fit.loss(picture, source, frames)
+        total = total + ((loss + fit.price(loss)) if fit.options.rate else loss) / loss.detach()
+        # Layers above read pictures of 8 bits.
+        whole = (picture * 255).round().clamp(0, 255) / 255
+        below = ste(picture.clamp(0, 1), whole), features
+    total.backward()  # type: ignore[no-untyped-call]
+    for fit in fits:
+        fit.update(factor)
+        fit.step += 1
