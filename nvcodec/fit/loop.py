@@ -149,7 +149,7 @@ class Fit:
         self.options, self.shape, self.loss, self.device = options, shape, loss, device
         with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
             torch.manual_seed(options.seed)
-            self.encoder, self.decoder = Encoder(shape), Decoder(shape, options.rep, underlay)
+            self.encoder, self.decoder = self.build(underlay)
         for half in (self.encoder, self.decoder):
             half.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.rounding = Rounding(self.decoder).to(device).requires_grad_(options.rate > 0)
@@ -176,6 +176,14 @@ class Fit:
         self.costs: list[float] = []  # bits, by the last steps
         self.worth = options.rate  # what the rate weighs now: more or less than it should, to meet these
         self.length = options.quantised  # of the part of the budget in which they are to be met
+
+    def build(self, underlay: Underlay | None) -> tuple[Encoder, Decoder]:
+        """The halves of the network; with :meth:`analyse` all that another network has to replace."""
+        return Encoder(self.shape), Decoder(self.shape, self.options.rep, underlay)
+
+    def analyse(self, pictures: torch.Tensor, frames: list[int]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """What is transmitted for ``pictures`` [batch, 3, height, width], those of ``frames``, and each own z."""
+        return analyse(self.encoder, self.decoder, pictures, frames)
 
     @functools.cached_property
     def clip(self) -> int:
@@ -328,7 +336,7 @@ class Fit:
         """What the network makes of ``pictures``, and each own z while the encoder is fitted."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bfloat16):
             if self.fixed is None:
-                latents, own_z = analyse(self.encoder, self.decoder, pictures, frames)
+                latents, own_z = self.analyse(pictures, frames)
             else:
                 latents, own_z = _of_frames(self.fixed, frames), []
             return self.decoder(latents, self.noise, frames).float(), own_z
@@ -386,7 +394,7 @@ class Fit:
         if self.fixed is not None:
             return [latent.detach() for latent in self.fixed]
         latents = [
-            analyse(self.encoder, self.decoder, as_float(self.frames[[place]].to(self.device)), [place])[0]
+            self.analyse(as_float(self.frames[[place]].to(self.device)), [place])[0]
             for place in range(len(self.frames))
         ]
         plain = torch.contiguous_format  # even where, of one channel, a tensor passes for any format

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nvcodec.model.decoder import LATENT_PEAK, Decoder
+from nvcodec.model.decoder import LATENT_PEAK, RoundedNetwork
 from nvcodec.quantize.prepare import input_units
 from nvcodec.quantize.steps import OCTAVE, nearest_index
 
@@ -30,12 +30,12 @@ class Rounding(nn.Module):
     higher the finer. For weights they are rounded to the steps that the stream has (specification, section 6.3).
     """
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: RoundedNetwork) -> None:
         super().__init__()
         self._decoder = (decoder,)  # no submodule: its parameters are its own
         self.groups = [math.ceil(conv.out_channels / conv.group) for conv in decoder.convs()]
         self.count = sum(self.groups)
-        self.learned = 1 if decoder.invertible else 1 + len(decoder.skips)  # latents whose step may be anything
+        self.learned = len(decoder.latent_readers)  # latents whose step may be anything
         self.latents: list[torch.Tensor] = []
         self.levels = nn.Parameter(torch.zeros(self.count + len(decoder.grids) + self.learned))
         self.finest: torch.Tensor
@@ -80,10 +80,11 @@ class Rounding(nn.Module):
         bounded = torch.maximum(self.levels, self.finest - COARSEST).double()
         levels, others = torch.split(bounded, [self.count, len(bounded) - self.count])
         own = list(torch.exp2(-others / 8).to(self.levels.dtype))
-        for grid, step in zip(decoder.grids.values(), own[: -self.learned], strict=True):
+        grids = decoder.grids.values()
+        for grid, step in zip(grids, own, strict=False):
             grid.step = step
         assert decoder.latent_steps is not None
-        decoder.latent_steps[: self.learned] = own[-self.learned :]
+        decoder.latent_steps[: self.learned] = own[len(grids) :]
         units = self._units()
         indices = (levels.detach() - 8 * torch.log2(units)).round()
         multipliers = torch.from_numpy(OCTAVE).to(levels.device)[indices.long() % 8]

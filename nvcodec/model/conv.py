@@ -51,7 +51,7 @@ class Conv(nn.Conv2d):
         if self.step is not None:
             steps = (weight / self.step).clamp(-127, 127)
             weight = ste(steps, steps.round()) * self.step
-        return F.conv2d(x, weight, self.bias, padding=self.padding)
+        return F.conv2d(x, weight, self.bias, padding=self.padding, groups=self.groups)
 
 
 class SmallKernel(nn.Module):

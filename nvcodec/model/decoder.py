@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import cast
 
 import torch
@@ -86,85 +87,48 @@ class Grid(nn.Module):
         assert self.step is not None
         return integers(self.values, self.step)
 
-    def at(self, frames: Sequence[int]) -> torch.Tensor:
-        """Its values at ``frames``: [frames, channels, height, width]."""
+    def at(self, frames: Sequence[int | Fraction]) -> torch.Tensor:
+        """Its values at ``frames``, which may lie between two: [frames, channels, height, width]."""
         values: torch.Tensor = self.values
         if self.step is not None:
             values = rounded(values, self.step)
         made = []
         for frame in frames:
-            knot, part = position(frame, self.frames, len(values))
+            last = frame.denominator * (self.frames - 1)
+            knot, part = position(frame.numerator, last + 1, len(values))
             after = values[min(knot + 1, len(values) - 1)]
-            made.append(torch.lerp(values[knot], after, part / max(1, self.frames - 1)))
+            made.append(torch.lerp(values[knot], after, part / max(1, last)))
         return torch.stack(made)
 
-    def forward(self, frames: Sequence[int]) -> torch.Tensor:
+    def forward(self, frames: Sequence[int | Fraction]) -> torch.Tensor:
         """What is added to the features: [frames, channels, height, width]."""
         added: torch.Tensor = self.merge(self.at(frames).contiguous(memory_format=torch.channels_last))
         return added
 
 
-class Decoder(nn.Module):
-    """Latents to pictures.
+class RoundedNetwork(nn.Module):
+    """A network that can be rounded while it is fitted: what the fit and its quantisation know of a decoder.
 
-    A frame's way, channels x height x width: the embedding C0 x h0 x w0; after the 1x1 stem Cinit x h0 x w0; in block
-    i, at h x w, its convolution gives channels[i] * strides[i]^2 x h x w and the shuffle channels[i] x h * strides[i]
-    x w * strides[i], to which the first blocks add what the skip connection has for them, and some what their grid
-    has; after the 3x3 head 3 x coded height x coded width, cut to 3 x height x width.
-
-    Args:
-        shape: the tensors' sizes.
-        rep: whether the blocks' convolutions are reparameterised while fitting (section 3.1).
-        underlay: what an enhancement layer stands on: a 1x1 convolution of the features below is added behind the
-            last block but one, and the picture below to what the head yields. None in a base layer.
-
-    ``latent_steps`` is None while fitting in float. With quantisation in the loop the embedding and each f are
-    rounded to multiples of their step within +-127.
+    Attributes:
+        latent_steps: None while fitting in float. With quantisation in the loop the latents are rounded to multiples of
+            their step within +-127.
+        underlay: see :class:`Decoder`.
     """
 
-    def __init__(self, shape: NetworkShape, rep: bool = False, underlay: Underlay | None = None) -> None:
-        super().__init__()
-        self.shape, self.underlay = shape, underlay
-        self.stem = Conv(shape.embedding, shape.stem, 1)
-        inputs = (shape.stem, *shape.channels[:-1])
-        kind = RepConv if rep else Conv
-        self.blocks = nn.ModuleList(
-            kind(i, o * s * s, k, group=s * s)
-            for i, o, s, k in zip(inputs, shape.channels, shape.strides, shape.kernels, strict=True)
-        )
-        self.head = Conv(shape.channels[-1], 3, HEAD_KERNEL)
-        skip = shape.skip
-        skips = [Skip(skip, channels) for channels in shape.channels[: skip.scales]] if skip else []
-        self._skips = nn.ModuleList(skips)
-        frames = shape.grids.frames if shape.grids else 0
-        grids = {str(place): Grid(size, frames, shape.channels[place]) for place, size in shape.grid_sizes.items()}
-        self._grids = nn.ModuleDict(grids)
-        lifted = shape.channels[shape.lift_place]
-        self.lift = Conv(shape.below, lifted, 1, whole_group(lifted)) if underlay else None
-        if underlay:
-            nn.init.zeros_(self.head.weight)  # the first picture is the one below
-            nn.init.zeros_(cast(torch.Tensor, self.head.bias))
-        self.latent_steps: list[torch.Tensor] | None = None
-
-    @property
-    def trunk(self) -> list[Conv]:
-        """The stem, the blocks' convolutions and the head."""
-        return cast("list[Conv]", [self.stem, *self.blocks, self.head])
-
-    @property
-    def skips(self) -> list[Skip]:
-        """The skip connection, scale by scale, the smallest first."""
-        return cast("list[Skip]", list(self._skips))
-
-    @property
-    def invertible(self) -> bool:
-        """Whether the features f go through coupling layers, where their steps have to be powers of two."""
-        return any(skip.coupling is not None for skip in self.skips)
+    latent_steps: list[torch.Tensor] | None = None
+    underlay: Underlay | None = None
+    _grids: nn.ModuleDict
 
     @property
     def grids(self) -> dict[int, Grid]:
-        """The feature grids, by the block that each stands behind."""
+        """The feature grids, by number; in a :class:`Decoder` that is the block that each stands behind."""
         return {int(place): cast(Grid, grid) for place, grid in self._grids.items()}
+
+    @property
+    def latent_readers(self) -> list[Conv]:
+        """The convolutions that read the latents whose steps may be anything, because a weight's step takes them in.
+        These latents come first; the steps of others have to be powers of two."""
+        raise NotImplementedError
 
     def convs(self) -> list[Conv]:
         """Every convolution."""
@@ -198,6 +162,61 @@ class Decoder(nn.Module):
         if self.latent_steps is None:
             return list(latents)
         return [rounded(latent, step) for latent, step in zip(latents, self.latent_steps, strict=True)]
+
+
+class Decoder(RoundedNetwork):
+    """Latents to pictures.
+
+    A frame's way, channels x height x width: the embedding C0 x h0 x w0; after the 1x1 stem Cinit x h0 x w0; in block
+    i, at h x w, its convolution gives channels[i] * strides[i]^2 x h x w and the shuffle channels[i] x h * strides[i]
+    x w * strides[i], to which the first blocks add what the skip connection has for them, and some what their grid
+    has; after the 3x3 head 3 x coded height x coded width, cut to 3 x height x width.
+
+    Args:
+        shape: the tensors' sizes.
+        rep: whether the blocks' convolutions are reparameterised while fitting (section 3.1).
+        underlay: what an enhancement layer stands on: a 1x1 convolution of the features below is added behind the
+            last block but one, and the picture below to what the head yields. None in a base layer.
+    """
+
+    def __init__(self, shape: NetworkShape, rep: bool = False, underlay: Underlay | None = None) -> None:
+        super().__init__()
+        self.shape, self.underlay = shape, underlay
+        self.stem = Conv(shape.embedding, shape.stem, 1)
+        inputs = (shape.stem, *shape.channels[:-1])
+        kind = RepConv if rep else Conv
+        self.blocks = nn.ModuleList(
+            kind(i, o * s * s, k, group=s * s)
+            for i, o, s, k in zip(inputs, shape.channels, shape.strides, shape.kernels, strict=True)
+        )
+        self.head = Conv(shape.channels[-1], 3, HEAD_KERNEL)
+        skip = shape.skip
+        skips = [Skip(skip, channels) for channels in shape.channels[: skip.scales]] if skip else []
+        self._skips = nn.ModuleList(skips)
+        frames = shape.grids.frames if shape.grids else 0
+        grids = {str(place): Grid(size, frames, shape.channels[place]) for place, size in shape.grid_sizes.items()}
+        self._grids = nn.ModuleDict(grids)
+        lifted = shape.channels[shape.lift_place]
+        self.lift = Conv(shape.below, lifted, 1, whole_group(lifted)) if underlay else None
+        if underlay:
+            nn.init.zeros_(self.head.weight)  # the first picture is the one below
+            nn.init.zeros_(cast(torch.Tensor, self.head.bias))
+
+    @property
+    def trunk(self) -> list[Conv]:
+        """The stem, the blocks' convolutions and the head."""
+        return cast("list[Conv]", [self.stem, *self.blocks, self.head])
+
+    @property
+    def skips(self) -> list[Skip]:
+        """The skip connection, scale by scale, the smallest first."""
+        return cast("list[Skip]", list(self._skips))
+
+    @property
+    def latent_readers(self) -> list[Conv]:
+        """The stem and, unless the features f go through coupling layers, the convolutions that add them."""
+        invertible = any(skip.coupling is not None for skip in self.skips)
+        return [self.stem, *([] if invertible else [skip.merge for skip in self.skips])]
 
     def forward(
         self, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor], frames: Sequence[int] = ()

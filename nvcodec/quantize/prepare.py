@@ -9,7 +9,7 @@ import torch
 
 from nvcodec.errors import NvcodecError
 from nvcodec.model.conv import Conv
-from nvcodec.model.decoder import LATENT_PEAK, Decoder
+from nvcodec.model.decoder import LATENT_PEAK, RoundedNetwork
 from nvcodec.quantize.steps import factor_of, nearest_index
 
 RMS_STEPS = 20.0  # a group's root mean square in steps: about 6.4 bits a weight, and 127 steps reach 6 sigma
@@ -17,12 +17,12 @@ GRID_RMS_STEPS = 3.0  # the same of a grid
 FINEST_FEATURE = 12  # a feature's step is at least 2^-12
 
 
-def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
+def prepare(decoder: RoundedNetwork, latents: Sequence[torch.Tensor]) -> None:
     """Switch ``decoder`` to quantisation in the loop; reparameterised convolutions are folded.
 
     Args:
         decoder: fitted in float so far.
-        latents: what it is fed: the embeddings [frames, C0, h0, w0] and each f [frames, 1, height, width].
+        latents: what it is fed, each [frames, channels, height, width]: the embeddings and each f.
 
     The step of latents takes their peak to 127; that of a feature from which a coupling layer recovers others is the
     least power of two that keeps within it, because it shares units with what it is added to. A weight step is
@@ -36,10 +36,10 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
     check_finite(decoder, latents)
     peaks = [float(latent.abs().max()) or 1.0 for latent in latents]
     steps = [peak / LATENT_PEAK for peak in peaks]
-    if decoder.invertible:
-        features = [min(FINEST_FEATURE, max(0, math.floor(math.log2(LATENT_PEAK / peak)))) for peak in peaks[1:]]
-        steps[1:] = [2.0**-shift for shift in features]
-    decoder.latent_steps = [decoder.stem.weight.new_tensor(step) for step in steps]
+    free = len(decoder.latent_readers)
+    features = [min(FINEST_FEATURE, max(0, math.floor(math.log2(LATENT_PEAK / peak)))) for peak in peaks[free:]]
+    steps[free:] = [2.0**-shift for shift in features]
+    decoder.latent_steps = [next(decoder.parameters()).new_tensor(step) for step in steps]
     for grid in decoder.grids.values():
         rms = grid.values.detach().square().mean().sqrt()
         peak = grid.values.detach().abs().max()
@@ -57,19 +57,19 @@ def prepare(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
         conv.step = channels.view(-1, 1, 1, 1).to(conv.weight.device, conv.weight.dtype)
 
 
-def input_units(decoder: Decoder) -> dict[Conv, torch.Tensor]:
+def input_units(decoder: RoundedNetwork) -> dict[Conv, torch.Tensor]:
     """What 1 stands for in the input of those convolutions where this is no power of two, each [] float64: a weight's
     step times this is what a step index says."""
     assert decoder.latent_steps is not None
-    readers = [decoder.stem, *([] if decoder.invertible else [skip.merge for skip in decoder.skips])]
-    units = {conv: step.detach().double() for conv, step in zip(readers, decoder.latent_steps, strict=False)}
+    read = zip(decoder.latent_readers, decoder.latent_steps, strict=False)
+    units = {conv: step.detach().double() for conv, step in read}
     for grid in decoder.grids.values():
         assert grid.step is not None
         units[grid.merge] = grid.step.detach().double()
     return units
 
 
-def check_finite(decoder: Decoder, latents: Sequence[torch.Tensor]) -> None:
+def check_finite(decoder: RoundedNetwork, latents: Sequence[torch.Tensor]) -> None:
     """Refuse a network that has diverged.
 
     Raises:
