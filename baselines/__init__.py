@@ -1,0 +1,1 @@
+"""Networks of other papers behind this codec's fit, quantisation and entropy coding (see README.md)."""

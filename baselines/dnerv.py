@@ -1,0 +1,162 @@
+"""DNeRV (Zhao et al., *DNeRV: Modeling Inherent Dynamics via Difference Neural Representation for Videos*, CVPR 2023).
+
+HNeRV with a second stream: an encoder makes a second, larger embedding of a frame's differences from its neighbours; in
+the decoder one convolution and one block take it to the features behind the third block from the end, where the
+Collaborative Content Unit, a gate, joins both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from baselines.shapes import nearest
+from nvcodec.fit.loop import Fit, as_float
+from nvcodec.model.conv import Conv
+from nvcodec.model.decoder import HEAD_UNIT, Decoder, Underlay
+from nvcodec.model.encoder import WIDTH, ChannelNorm, ConvNeXtBlock, Encoder
+from nvcodec.model.shape import EMBEDDING, PUBLISHED_KERNELS, SHRINK, NetworkShape, choose_strides
+from nvcodec.model.skip import whole_group
+
+CHANNELS = 2  # of the embedding of differences
+KERNEL = 3  # of its block, and of the unit
+BEHIND = 3  # from the end: the block behind which the streams join
+
+
+@dataclasses.dataclass(frozen=True)
+class DNeRVShape(NetworkShape):
+    """HNeRV's shape, and what follows from it for the second stream."""
+
+    @property
+    def place(self) -> int:
+        """The block behind which the streams join."""
+        return max(0, len(self.strides) - BEHIND)
+
+    @property
+    def entering(self) -> int:
+        """Channels that enter this block; the second stream's block gets as many."""
+        return (self.stem, *self.channels)[self.place]
+
+    @property
+    def difference_grid(self) -> tuple[int, int]:
+        """Height and width of the embedding of differences: those that enter this block."""
+        before = math.prod(self.strides[: self.place])
+        return self.grid[0] * before, self.grid[1] * before
+
+    @property
+    def decoder_parameters(self) -> int:
+        joined, stride = self.channels[self.place], self.strides[self.place]
+        stem = (CHANNELS + 1) * self.entering
+        block = (KERNEL**2 * self.entering + 1) * joined * stride**2
+        unit = (KERNEL**2 * 2 * joined + 1) * 2 * joined
+        return super().decoder_parameters + stem + block + unit
+
+    @property
+    def latent_planes(self) -> list[tuple[int, int, int]]:
+        """Channels, height and width of what is stored of a frame."""
+        return [(self.embedding, *self.grid), (CHANNELS, *self.difference_grid)]
+
+    @property
+    def latent_values(self) -> int:
+        return super().latent_values + CHANNELS * math.prod(self.difference_grid)
+
+
+def solve(size: int, width: int, height: int, frames: int) -> DNeRVShape:
+    """The network of ``size`` parameters for ``frames`` pictures; strides, embedding and the rule for channels are the
+    product's, kernels those published.
+
+    Raises:
+        UsageError: it has no network as small.
+    """
+    strides = choose_strides(width, height)
+
+    def build(stem: float) -> DNeRVShape:
+        channels = tuple(max(3, round(stem / SHRINK ** (place + 1))) for place in range(len(strides)))
+        shape = DNeRVShape(width, height, 1, round(stem), channels, strides, PUBLISHED_KERNELS[: len(strides)])
+        cells = math.prod(shape.grid)
+        return dataclasses.replace(shape, embedding=max(1, min(16, round(EMBEDDING / cells))))
+
+    # In small steps, because the channels round one at a time.
+    widening = map(build, itertools.count(3, 0.125))
+    return nearest(size, frames, itertools.takewhile(lambda shape: shape.parameters(frames) <= 1.1 * size, widening))
+
+
+class DNeRV(Decoder):
+    """Both embeddings to pictures. ``forward`` takes the latents [batch, C0, h0, w0] and [batch, 2, h1, w1]."""
+
+    def __init__(self, shape: DNeRVShape) -> None:
+        super().__init__(shape)
+        joined, stride = shape.channels[shape.place], shape.strides[shape.place]
+        self.place, self.stride = shape.place, stride
+        self.difference_stem = Conv(CHANNELS, shape.entering, 1)
+        self.difference_block = Conv(shape.entering, joined * stride**2, KERNEL, stride**2)
+        # tanh(a * x + b * y) and sigmoid(c * x + d * y) of the paper as one convolution of x and y side by side.
+        self.unit = Conv(2 * joined, 2 * joined, KERNEL, whole_group(joined))
+
+    @property
+    def latent_readers(self) -> list[Conv]:
+        """The two stems."""
+        return [self.stem, self.difference_stem]
+
+    def forward(
+        self, latents: Sequence[torch.Tensor], noise: Sequence[torch.Tensor], frames: Sequence[int] = ()
+    ) -> torch.Tensor:
+        embedding, difference = self.rounded(latents)
+        y = F.pixel_shuffle(F.gelu(self.difference_block(self.difference_stem(difference))), self.stride)
+        x = F.gelu(self.stem(embedding))
+        for place, (block, stride) in enumerate(zip(self.blocks, self.shape.strides, strict=True)):
+            x = F.pixel_shuffle(F.gelu(block(x)), stride)
+            if place == self.place:
+                x = self.join(x, y)
+        picture: torch.Tensor = self.head(x) * HEAD_UNIT
+        return picture[:, :, : self.shape.height, : self.shape.width] + 0.5
+
+    def join(self, content: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:
+        """The Collaborative Content Unit: features of both streams to one, all of one shape."""
+        proposed, gate = self.unit(torch.cat([content, difference], 1)).chunk(2, 1)
+        return torch.lerp(content, torch.tanh(proposed), torch.sigmoid(gate))
+
+
+class Encoders(nn.Module):
+    """The encoder of content, HNeRV's, and that of differences: stages of 64 channels as there, then a 1x1
+    convolution."""
+
+    def __init__(self, shape: DNeRVShape) -> None:
+        super().__init__()
+        self.content = Encoder(shape)
+        stages: list[nn.Module] = []
+        channels = 6
+        for stride in shape.strides[shape.place :]:
+            stages += [nn.Conv2d(channels, WIDTH, stride, stride), ChannelNorm(WIDTH), ConvNeXtBlock(WIDTH)]
+            channels = WIDTH
+        self.difference = nn.Sequential(*stages, nn.Conv2d(WIDTH, CHANNELS, 1))
+        self.coded = shape.coded
+
+    def forward(self, before: torch.Tensor, picture: torch.Tensor, after: torch.Tensor) -> list[torch.Tensor]:
+        """Both embeddings of ``picture`` [batch, 3, height, width], which has these neighbours."""
+        rows, columns = self.coded[0] - picture.shape[2], self.coded[1] - picture.shape[3]
+        differences = F.pad(torch.cat([picture - before, after - picture], 1), (0, columns, 0, rows))
+        return [self.content(picture)[0], self.difference(differences)]
+
+
+class DNeRVFit(Fit):
+    """A fit of DNeRV; the first and last frame are their own neighbours."""
+
+    def build(self, underlay: Underlay | None) -> tuple[Encoder, Decoder]:
+        shape = cast(DNeRVShape, self.shape)
+        return cast(Encoder, Encoders(shape)), DNeRV(shape)  # the fit itself asks no more of an encoder
+
+    def analyse(self, pictures: torch.Tensor, frames: list[int]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        last = len(self.frames) - 1
+        before, after = (
+            as_float(self.frames[[min(last, max(0, frame + step)) for frame in frames]].to(self.device))
+            for step in (-1, 1)
+        )
+        return self.encoder(before, pictures, after), []

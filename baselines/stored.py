@@ -1,0 +1,106 @@
+"""The two networks as bytes: integers in the chunks of this codec's own files, and what decoding needs beside them.
+
+In this order: the network's name and shape (JSON, with its length); latents, then grids: each its step (float32), then
+what a LATENTS unit holds; convolutions: step indices, the shift of the biases' unit, biases, weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import struct
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from baselines.dnerv import DNeRV, DNeRVShape
+from baselines.ffnerv import FFNeRV, FFNeRVShape
+from nvcodec.bitstream.fields import Cursor, varint
+from nvcodec.bitstream.units import LatentsHead
+from nvcodec.entropy.coder import decode_chunk, encode_chunk
+from nvcodec.entropy.contexts import Rows
+from nvcodec.fit.loop import Fitted
+from nvcodec.model.conv import Conv
+from nvcodec.model.decoder import Decoder, integers
+from nvcodec.quantize.builder import BIAS_PEAK
+from nvcodec.quantize.prepare import input_units
+from nvcodec.quantize.steps import factor_of, nearest_index
+from nvcodec.writer import latents_payload
+
+NETWORKS: dict[str, tuple[Any, Any]] = {"DNeRV": (DNeRVShape, DNeRV), "FFNeRV": (FFNeRVShape, FFNeRV)}
+FINEST_BIAS = 14  # a bias's step is at least 2^-14
+
+
+def write(fitted: Fitted) -> bytes:
+    """All that is needed to decode a network that was fitted with quantisation in the loop."""
+    decoder = fitted.decoder
+    assert decoder.latent_steps is not None, "prepare() comes first"
+    head = json.dumps([type(decoder).__name__, dataclasses.asdict(decoder.shape)], separators=(",", ":")).encode()
+    out = bytearray(varint(len(head)) + head)
+    stored = [(integers(latent, step), step) for latent, step in zip(fitted.latents, decoder.latent_steps, strict=True)]
+    stored += [(grid.integers(), grid.step) for grid in decoder.grids.values() if grid.step is not None]
+    for values, step in stored:
+        held = values.detach().cpu().numpy().astype(np.int16)
+        out += struct.pack("<f", step.item()) + latents_payload(0, 0, held)
+    units = input_units(decoder)
+    for conv in decoder.convs():
+        assert conv.step is not None
+        steps = conv.step.detach().double().flatten()[:: conv.group].cpu().numpy() * float(units.get(conv, 1.0))
+        out += encode_chunk(nearest_index(steps))
+        if conv.bias is not None:
+            bias = conv.bias.detach().double().cpu().numpy()
+            shift = min(FINEST_BIAS, math.floor(math.log2(BIAS_PEAK / max(np.abs(bias).max(), 1e-9))))
+            out += struct.pack("<b", shift) + encode_chunk(np.round(bias * 2.0**shift).astype(np.int32))
+        weights = conv.integers().detach().cpu().numpy().astype(np.int16)
+        out += encode_chunk(weights.reshape(len(weights), -1), Rows(conv.group))
+    return bytes(out)
+
+
+@torch.no_grad()
+def read(data: bytes) -> Fitted:
+    """The network of :func:`write`'s bytes, on the CPU."""
+    cursor = Cursor(data, "the network")
+    name, sizes = json.loads(bytes(cursor.take(cursor.varint())))
+    shape_of, network_of = NETWORKS[name]
+    shape = shape_of(**{field: tuple(size) if isinstance(size, list) else size for field, size in sizes.items()})
+    decoder = network_of(shape)
+    held = [_read_values(cursor, plane) for plane in shape.latent_planes]
+    decoder.latent_steps = [step for _, step in held]
+    for grid in decoder.grids.values():
+        channels, height, width = grid.values.shape[1:]
+        values, grid.step = _read_values(cursor, (channels, height, width))
+        grid.values.copy_(values)
+    units = input_units(decoder)
+    for conv in decoder.convs():
+        _read_conv(cursor, conv, float(units.get(conv, 1.0)))
+    cursor.end()
+    return Fitted(cast(Decoder, decoder), [values for values, _ in held], [])
+
+
+def _read_values(cursor: Cursor, plane: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents or a grid, float32 [frames, channels, height, width], and their step; ``plane`` are the last three."""
+    step = torch.tensor(struct.unpack("<f", cursor.take(4))[0])
+    head, size = LatentsHead.unpack(cursor), math.prod(plane)
+    rows = np.empty((head.frames, size), np.int32)
+    rows[0], _ = decode_chunk(cursor, (size,))
+    if head.frames > 1:
+        rows[1:], _ = decode_chunk(cursor, (head.frames - 1, size), Rows(plane=plane))
+        if head.predictor:
+            rows = rows.cumsum(0)
+    return torch.from_numpy(rows.reshape(-1, *plane)).float() * step, step
+
+
+def _read_conv(cursor: Cursor, conv: Conv, unit: float) -> None:
+    """A convolution's steps, biases and weights; 1 stands for ``unit`` in its input."""
+    count = len(conv.weight)
+    indices, _ = decode_chunk(cursor, (-(-count // conv.group),))
+    steps = torch.from_numpy(factor_of(indices.astype(np.int64)) / unit).repeat_interleave(conv.group)[:count]
+    conv.step = steps.float().view(-1, 1, 1, 1)
+    if conv.bias is not None:
+        shift = struct.unpack("<b", cursor.take(1))[0]
+        biases, _ = decode_chunk(cursor, (count,))
+        conv.bias.copy_(torch.from_numpy(biases * 2.0**-shift))
+    weights, _ = decode_chunk(cursor, (count, conv.weight[0].numel()), Rows(conv.group))
+    conv.weight.copy_(torch.from_numpy(weights).view_as(conv.weight) * conv.step)
