@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -77,15 +77,23 @@ def solve(size: int, width: int, height: int, frames: int) -> DNeRVShape:
     """
     strides = choose_strides(width, height)
 
-    def build(stem: float) -> DNeRVShape:
-        channels = tuple(max(3, round(stem / SHRINK ** (place + 1))) for place in range(len(strides)))
-        shape = DNeRVShape(width, height, 1, round(stem), channels, strides, PUBLISHED_KERNELS[: len(strides)])
+    def build(stem: float, extra: int) -> DNeRVShape:
+        channels = [max(3, round(stem / SHRINK ** (place + 1))) for place in range(len(strides))]
+        channels[-1] = max(3, channels[-1] + extra)
+        kernels = PUBLISHED_KERNELS[: len(strides)]
+        shape = DNeRVShape(width, height, 1, round(stem), tuple(channels), strides, kernels)
         cells = math.prod(shape.grid)
         return dataclasses.replace(shape, embedding=max(1, min(16, round(EMBEDDING / cells))))
 
-    # In small steps, because the channels round one at a time.
-    widening = map(build, itertools.count(3, 0.125))
-    return nearest(size, frames, itertools.takewhile(lambda shape: shape.parameters(frames) <= 1.1 * size, widening))
+    def shapes() -> Iterator[DNeRVShape]:
+        # In small steps, because the channels round one at a time; the last ones by themselves make smaller ones.
+        for stem in itertools.count(3, 0.125):
+            made = [build(stem, extra) for extra in (0, 1, -1, 2, -2)]
+            yield from made
+            if made[0].parameters(frames) > 1.1 * size:
+                return
+
+    return nearest(size, frames, shapes())
 
 
 class DNeRV(Decoder):

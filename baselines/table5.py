@@ -141,11 +141,18 @@ def measure(folder: Path, name: str, task: str, network: str, settings: Settings
     }
 
 
+def _wanted(names: Iterable[str], only: tuple[str, ...]) -> list[str]:
+    """Those of ``names`` that are among ``only``; all if none is."""
+    return [name for name in names if name in only] or list(names)
+
+
 @click.command()
 @click.argument("folder", type=Path)
 @click.argument("output", type=Path)
 @click.option("--jobs", type=int, help="Fits at a time; 2, on a GPU 1, if not given.")
-@click.option("--only", multiple=True, help="Clips, tasks or networks.")
+@click.option(
+    "--only", multiple=True, type=click.Choice([*CLIPS, *TASKS, *NETWORKS]), help="Some clips, tasks, networks."
+)
 @click.option("--gpu", is_flag=True, help=f"{GPU.scale[0]}x{GPU.scale[1]}, {GPU.file_bytes} bytes, {GPU.seconds:g} s.")
 @click.option("--size", "file_bytes", type=int, help="Bytes of each file.")
 @click.option("--seconds", type=float, help="Of each fit.")
@@ -165,9 +172,8 @@ def main(folder: Path, output: Path, jobs: int | None, only: tuple[str, ...], gp
     ) as pool:
         tasks = {
             pool.submit(measure, folder, name, task, network, settings): (name, task, network)
-            for name, task, network in itertools.product(CLIPS, TASKS, NETWORKS)
+            for name, task, network in itertools.product(*(_wanted(kind, only) for kind in (CLIPS, TASKS, NETWORKS)))
             if network not in results["clips"].get(name, {}).get(task, {})
-            and (not only or {name, task, network} & {*only})
         }
         for done in concurrent.futures.as_completed(tasks):
             name, task, network = tasks[done]
