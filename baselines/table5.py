@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import multiprocessing
 import statistics
 import time
@@ -47,7 +48,7 @@ TASKS = {"regression": 1, "interpolation": 2}  # of how many frames one is fitte
 LAYERED = "SDMN, two layers"
 NETWORKS = ("HNeRV", *codec.FITS, "SDMN", LAYERED)
 BASE = 0.6  # of the parameters of two layers, for the first
-PARAMETERS = 1.3  # for a byte, of two layers to begin with
+PARAMETERS = 3.0  # for a byte, of two layers to begin with
 ATTEMPTS, NEAR = 4, 0.02  # to come as near to the bytes, of them, with two layers, which take a number of parameters
 
 
@@ -83,22 +84,36 @@ def encode(clip: Clip, network: str, settings: Settings) -> tuple[bytes, dict[st
 
 
 def encode_layers(clip: Clip, file_bytes: int, options: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """A base and an enhancement layer of ``file_bytes`` together: sizes are corrected by what they came to until that
-    is near enough. Each attempt has all the time; the nearest one counts."""
-    parameters = PARAMETERS * file_bytes
-    attempts = []
+    """A base and an enhancement layer of ``file_bytes`` together: layers take sizes in parameters, which are corrected
+    by what they came to until that is near enough. Each attempt has all the time; the nearest one counts."""
+    tried: list[tuple[float, nvcodec.Encoded]] = []
     for _ in range(ATTEMPTS):
-        made = nvcodec.encode(clip, size=f"{round(BASE * parameters)},{round((1 - BASE) * parameters)}", **options)
-        attempts.append(made)
-        if abs(len(made.data) / file_bytes - 1) <= NEAR:
+        parameters = corrected([(size, len(made.data)) for size, made in tried], file_bytes)
+        sizes = f"{round(BASE * parameters)},{round((1 - BASE) * parameters)}"
+        tried.append((parameters, nvcodec.encode(clip, size=sizes, **options)))
+        if abs(len(tried[-1][1].data) / file_bytes - 1) <= NEAR:
             break
-        parameters *= file_bytes / len(made.data)
-    best = min(attempts, key=lambda made: abs(len(made.data) - file_bytes))
+    best = min((made for _, made in tried), key=lambda made: abs(len(made.data) - file_bytes))
     return best.data, {
         "parameters": best.parameters,
         "layers": by_layer(read_stream(best.data)),
-        "attempts": [len(made.data) for made in attempts],
+        "attempts": [[round(size), len(made.data)] for size, made in tried],
     }
+
+
+def corrected(tried: list[tuple[float, int]], file_bytes: int) -> float:
+    """The parameters to try next, by those that were and the bytes they came to: between the nearest to either side,
+    else in proportion to the nearest."""
+    if not tried:
+        return PARAMETERS * file_bytes
+    below = [attempt for attempt in tried if attempt[1] <= file_bytes]
+    above = [attempt for attempt in tried if attempt[1] > file_bytes]
+    if not (below and above):
+        size, made = min(tried, key=lambda attempt: abs(attempt[1] - file_bytes))
+        return size * file_bytes / made
+    low, high = max(below, key=lambda attempt: attempt[1]), min(above, key=lambda attempt: attempt[1])
+    part = math.log(file_bytes / low[1]) / math.log(high[1] / low[1])
+    return low[0] * (high[0] / low[0]) ** part
 
 
 def decode(data: bytes, network: str, frames: int, task: str, device: str) -> Iterable[torch.Tensor]:
