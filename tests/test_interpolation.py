@@ -89,7 +89,7 @@ def test_at_any_rate(seed: int) -> None:
             expected = video._network(0).decode([frame + Fraction(time - pts, duration)])
         assert torch.equal(picture, expected)
     assert number == -(-int(stream.segments[0].durations.sum()) // 4) - 1
-    for wrong in (Fraction(0), Fraction(-1), Fraction(10**9)):
+    for wrong in (Fraction(0), Fraction(-1), Fraction(10**12)):
         with pytest.raises(UsageError):
             next(video.at_rate(wrong))
 
@@ -127,7 +127,7 @@ def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFi
     assert command(["decode", out, "-o", str(tmp_path / "frames") + "/", "--interpolate", "2", *common]) == 0
     assert len(list((tmp_path / "frames").iterdir())) == 9
     assert command(["decode", out, "-o", str(tmp_path / "even.mkv"), "--fps", "50", *common]) == 0
-    assert len(read_clip(tmp_path / "even.mkv").frames) == 17  # eight times four of 80 ms, and one of 40 ms twice
+    assert len(read_clip(tmp_path / "even.mkv").frames) == 18  # four times 80 ms, and 40 ms
     assert command(["decode", out, "--md5", "--interpolate", "2", "--start", "1"]) == 2
     assert command(["decode", out, "--md5", "--interpolate", "2", "--fps", "30"]) == 2
     for wrong in (["--unseen"], ["--every", "3", "--unseen"], ["--every", "3"]):

@@ -12,16 +12,17 @@ from collections.abc import Sequence
 import torch
 
 from nvcodec.fit.loop import Fit, as_float, schedule
+from nvcodec.fit.rate import PARTS, price
 from nvcodec.fit.run import Asked
 from nvcodec.model.conv import ste
 
-PEAK = 0.1  # of the learning rates' own peak
+PEAK = 0.25  # of the learning rates' own peak
 
 
 def polish(fits: Sequence[Fit], steps: int | None, seconds: float | None, stop: Asked = lambda: False) -> None:
     """Go on with the ended ``fits`` of one clip, the base layer's first, until so many steps or seconds are over.
 
-    What is made small is the mean of all layers' losses in dB, each with the price of its bytes.
+    What is made small is the mean of all layers' losses in dB, each with the price of the bytes up to its layer.
     """
     base, began = fits[0], time.monotonic()
     done, share = 0, 0.0
@@ -39,7 +40,7 @@ def polish(fits: Sequence[Fit], steps: int | None, seconds: float | None, stop: 
 def _step(fits: Sequence[Fit], factor: float) -> None:
     frames = fits[0].draw()
     source = as_float(fits[0].frames[frames].to(fits[0].device))
-    total = source.new_zeros(())
+    total, bits = source.new_zeros(()), source.new_zeros(())
     below: tuple[torch.Tensor, torch.Tensor] | None = None
     for fit in fits:
         if fit.options.rate:
@@ -47,7 +48,8 @@ def _step(fits: Sequence[Fit], factor: float) -> None:
         fit.clear_gradients()
         picture, features = fit.decode(frames, below)
         loss = fit.loss(picture, source, frames)
-        total = total + ((loss + fit.price(loss)) if fit.options.rate else loss) / loss.detach()
+        bits = bits + fit.rounding.bits(fit.step % PARTS)
+        total = total + (loss + price(loss, bits, fit.options.rate)) / loss.detach()
         # Layers above read pictures of 8 bits.
         whole = (picture * 255).round().clamp(0, 255) / 255
         below = ste(picture.clamp(0, 1), whole), features

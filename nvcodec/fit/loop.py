@@ -315,15 +315,11 @@ class Fit:
         for z in own_z:
             loss = loss + self.options.normality * abnormality(z)
         if self.quantised and self.options.rate:
-            loss = loss + self.price(loss)
+            bits = self.rounding.bits(self.step % PARTS)
+            self.costs = [*self.costs, bits.item()][-PARTS:]
+            below = self.decoder.underlay.bits if self.decoder.underlay else 0.0
+            loss = loss + price(loss, bits, self.worth, below)
         return loss, F.mse_loss(decoded.detach(), pictures)
-
-    def price(self, loss: torch.Tensor) -> torch.Tensor:
-        """What its bytes are worth, in the unit of ``loss``."""
-        bits = self.rounding.bits(self.step % PARTS)
-        self.costs = [*self.costs, bits.item()][-PARTS:]
-        below = self.decoder.underlay.bits if self.decoder.underlay else 0.0
-        return price(loss, bits, self.worth, below)
 
     def draw(self) -> list[int]:
         """The next step's frames: all in random order, then all again."""
