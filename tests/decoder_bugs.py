@@ -83,17 +83,25 @@ BOUND = [
 
 #: Sections 6.2 and 6.4 to 6.6.
 OPERATIONS = [
-    Bug("TABLE: ties go down", FUNCTIONS, "return (2 * value + (1 << shift))", "return (2 * value + (1 << shift) - 1)"),
-    Bug("TABLE is not clamped below", FUNCTIONS, "min(max(value, clamp[0]), clamp[1])", "min(value, clamp[1])"),
-    Bug("leaky ReLU: ties go down", FUNCTIONS, "(2 * numerator + denominator)", "(2 * numerator + denominator - 1)"),
+    Bug(
+        "TABLE: ties go down", FUNCTIONS, "return (2 * values + (1 << shift))", "return (2 * values + (1 << shift) - 1)"
+    ),
+    Bug(
+        "TABLE is not clamped below",
+        FUNCTIONS,
+        "in_shift, out_shift), *clamp)",
+        "in_shift, out_shift), None, clamp[1])",
+    ),
+    Bug("leaky ReLU: ties go down", FUNCTIONS, "(2 * numerators + denominator)", "(2 * numerators + denominator - 1)"),
     Bug("leaky ReLU: slope 1/4", FUNCTIONS, "5 << in_shift", "4 << in_shift"),
     Bug("GELU is the identity from 4 on", FUNCTIONS, "MASTER_REACH = 8 <<", "MASTER_REACH = 4 <<"),
-    Bug("GELU goes on below -8", FUNCTIONS, "value = max(value, 0)", "pass"),
+    Bug("GELU goes on below -8", FUNCTIONS, "np.maximum(values, 0) << out_shift", "values << out_shift"),
     Bug(
         "GELU: one entry",
         FUNCTIONS,
-        "return _round_shift(master, VALUE_SHIFT - out_shift)",
-        "return _round_shift(master, VALUE_SHIFT - out_shift) + (value == 1 << in_shift)",
+        "masters = gelu_masters(in_shift)[values[inside] + reach]",
+        "masters = gelu_masters(in_shift)[values[inside] + reach]\n"
+        "        masters += (values[inside] == 1 << in_shift) * (1 << VALUE_SHIFT - out_shift)",
     ),
     Bug(
         "RESAMPLE takes corners, not centres",

@@ -1,7 +1,7 @@
 """Activation and normal tables, generated in integers (specification, sections 6.5 and 7.2). No torch.
 
-The master table of GELU is G[i] = round(2^24 * gelu(i / 4096)) for i from -32768 to 32767; only the entries a layer
-needs are computed, each with 160 fractional bits, far beyond the distance of any entry from a rounding tie.
+The master table of GELU is G[i] = round(2^24 * gelu(i / 4096)) for i from -32768 to 32767; only what one unit of the
+input needs of it is computed, each entry with 160 fractional bits, far beyond its distance from a rounding tie.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _PI = 0x3243F6A8885A308D313198A2E03707344A4093822299F31D  # floor(pi * 2^188)
 _PI_BITS = 188
 NORMAL_SIZE = 4096
 NORMAL_SHIFT = 6
+
+Ints = npt.NDArray[np.int64]
 
 
 def _isqrt_of_inverse_two_pi() -> int:
@@ -51,48 +53,59 @@ def normal_cdf(argument: int, shift: int) -> int:
 
 
 @functools.cache
-def gelu_master(index: int) -> int:
-    """G[index] of the master table, -32768 <= index < 32768."""
-    if index < 0:  # gelu(-x) = gelu(x) - x
-        return gelu_master(-index) + (index << VALUE_SHIFT - MASTER_SHIFT)
+def gelu_masters(in_shift: int) -> Ints:
+    """G at the inputs in units of 2^-in_shift: from -8 to 8, that one left out."""
+    spacing = 1 << MASTER_SHIFT - in_shift
+    above = np.array([_gelu_master(index) for index in range(0, MASTER_REACH + 1, spacing)], np.int64)
+    places = np.arange(MASTER_REACH, 0, -spacing, dtype=np.int64)
+    below = above[:0:-1] - (places << VALUE_SHIFT - MASTER_SHIFT)  # gelu(-x) = gelu(x) - x
+    masters = np.concatenate([below, above[:-1]])
+    masters.setflags(write=False)
+    return masters
+
+
+def _gelu_master(index: int) -> int:
+    """G[index] of the master table, 0 <= index <= 32768."""
     # index / 2^12 * cdf / 2^160 * 2^24, rounded
     drop = MASTER_SHIFT + _BITS - VALUE_SHIFT
     return (index * normal_cdf(index, MASTER_SHIFT) + (1 << drop - 1)) >> drop
 
 
-def function_value(function: int, value: int, in_shift: int, out_shift: int) -> int:
-    """What a TABLE operation yields for the input ``value``, before its clamp."""
-    if function == Function.GELU and abs(value) << MASTER_SHIFT - in_shift < MASTER_REACH:
-        master = gelu_master(value << MASTER_SHIFT - in_shift)
-        return _round_shift(master, VALUE_SHIFT - out_shift)
-    if function == Function.GELU:
-        value = max(value, 0)
-    elif function == Function.LEAKY_RELU and value < 0:
+def function_values(function: int, values: Ints, in_shift: int, out_shift: int) -> Ints:
+    """What a TABLE operation yields for the inputs ``values``, each within 16 bits, before its clamp."""
+    if function == Function.LEAKY_RELU:
         # floor(value / 5 * 2^(out - in) + 1/2) in one division
-        numerator, denominator = value << out_shift, 5 << in_shift
-        return (2 * numerator + denominator) // (2 * denominator)
-    return _round_shift(value << out_shift, in_shift)
+        numerators, denominator = values << out_shift, 5 << in_shift
+        below = (2 * numerators + denominator) // (2 * denominator)
+        return np.where(values < 0, below, _round_shift(numerators, in_shift))
+    if function == Function.GELU:
+        reach = MASTER_REACH >> MASTER_SHIFT - in_shift
+        inside = np.abs(values) < reach
+        masters = gelu_masters(in_shift)[values[inside] + reach]
+        results = _round_shift(np.maximum(values, 0) << out_shift, in_shift)
+        results[inside] = _round_shift(masters, VALUE_SHIFT - out_shift)
+        return results
+    return _round_shift(values << out_shift, in_shift)
 
 
-def _round_shift(value: int, shift: int) -> int:
+def _round_shift(values: Ints, shift: int) -> Ints:
     """floor(value / 2^shift + 1/2)."""
-    return (2 * value + (1 << shift)) >> shift + 1
+    return (2 * values + (1 << shift)) >> shift + 1
 
 
 @functools.lru_cache(maxsize=256)
 def function_table(
     function: int, in_shift: int, out_shift: int, source: tuple[int, int], clamp: tuple[int, int]
-) -> npt.NDArray[np.int64]:
+) -> Ints:
     """A TABLE operation's results for every input from ``source[0]`` to ``source[1]``, clamped."""
-    inputs = range(source[0], source[1] + 1)
-    values = [function_value(function, value, in_shift, out_shift) for value in inputs]
-    table = np.array([min(max(value, clamp[0]), clamp[1]) for value in values], np.int64)
+    inputs = np.arange(source[0], source[1] + 1, dtype=np.int64)
+    table = np.clip(function_values(function, inputs, in_shift, out_shift), *clamp)
     table.setflags(write=False)
     return table
 
 
 @functools.cache
-def normal_table() -> npt.NDArray[np.int64]:
+def normal_table() -> Ints:
     """Z[i] for i from 0 to 4095: the (i + 1/2)/4096 quantile of N(0, 1) in units of 1/64, rounded to nearest."""
     table = []
     value = -4 << NORMAL_SHIFT
