@@ -204,14 +204,14 @@ ENTROPY = [
     Bug(
         "family 5: four neighbours across, not five",
         CONTEXTS,
-        "np.arange(-REACH, REACH + 1)",
-        "np.arange(-REACH, REACH)",
+        "steps = range(2 * REACH + 1)",
+        "steps = range(2 * REACH)",
     ),
     Bug(
         "family 5: the picture goes around at its edges",
         CONTEXTS,
-        "np.arange(-REACH, REACH + 1), 0, side - 1)",
-        "np.arange(-REACH, REACH + 1), -9, 9999) % side",
+        "np.clip(np.arange(-REACH, side + REACH), 0, side - 1)",
+        "np.arange(-REACH, side + REACH) % side",
     ),
     Bug("family 5: 24 neighbours", CONTEXTS, "self.weight + NEIGHBOURS", "self.weight + NEIGHBOURS - 1"),
     Bug(

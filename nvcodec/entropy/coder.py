@@ -57,8 +57,8 @@ def encode_chunk(values: npt.NDArray[np.integer], rows: Rows | None = None) -> b
     if not isinstance(table, Constant):
         coder = constriction.stream.queue.RangeEncoder()
         symbols = (values - table.first).astype(np.int32)
-        for cumulative, where in _parts(table, symbols, rows):
-            coder.encode(symbols[where].ravel(), _model(cumulative))
+        for part, where in _parts(table, symbols, rows):
+            coder.encode(symbols[where].ravel(), part.model)
         words = coder.get_compressed().astype("<u4").tobytes()
     return table.pack() + varint(len(words) // 4) + words
 
@@ -95,36 +95,42 @@ def decode_chunk(
     coder = constriction.stream.queue.RangeDecoder(data)
     symbols = np.zeros(shape, np.int32)
     information = 0.0
-    for cumulative, where in _parts(table, symbols, rows):
+    for part, where in _parts(table, symbols, rows):
         target = symbols[where]
         try:
-            decoded = coder.decode(_model(cumulative), target.size)
+            decoded = coder.decode(part.model, target.size)
         except AssertionError:
             raise CorruptStreamError(f"{cursor.what}: the range coder's data are not valid") from None
         symbols[where] = decoded.reshape(target.shape)
-        probability = np.diff(effective(cumulative)) / (1 << 24)
-        information -= float(np.bincount(decoded, minlength=size) @ np.log2(probability))
+        information += float(np.bincount(decoded, minlength=size) @ part.bits)
     if not coder.maybe_exhausted():
         raise CorruptStreamError(f"{cursor.what}: the range coder's data go on after the last value")
     return symbols + np.int32(first), ChunkSize(count, table_bytes, length_bytes, 4 * words, information)
 
 
-def _parts(
-    table: Table | Contexts, symbols: npt.NDArray[np.int32], rows: Rows | None
-) -> Iterator[tuple[npt.NDArray[np.int64], Any]]:
-    """What is coded with one table at a time: its cumulative counts, and an index into ``symbols``, in the order of the
-    stream. ``symbols`` of earlier parts have to be there."""
+class _Counts:
+    """A table's counts as the range coder takes them; made once for all parts of a chunk, which may be millions."""
+
+    def __init__(self, cumulative: npt.NDArray[np.int64]) -> None:
+        # Counts over a power of two are exact in float64, so no rounding can differ between machines.
+        self.model = constriction.stream.model.Categorical(np.diff(cumulative) / (1 << TOTAL_BITS), perfect=False)
+        self.bits = -np.log2(np.diff(effective(cumulative)) / (1 << 24))  # what each symbol costs
+
+
+def _parts(table: Table | Contexts, symbols: npt.NDArray[np.int32], rows: Rows | None) -> Iterator[tuple[_Counts, Any]]:
+    """What is coded with one table at a time: its counts, and an index into ``symbols``, in the order of the stream.
+    ``symbols`` of earlier parts have to be there."""
     if not isinstance(table, Contexts):
-        yield table.cumulative(), ...
+        yield _Counts(table.cumulative()), ...
         return
     assert rows is not None
     block, estimator = table.block((len(symbols), symbols.shape[1]), rows), table.estimator(symbols.shape[1], rows)
-    cumulative = functools.cache(table.cumulative)
+    counts = functools.cache(lambda number: _Counts(table.cumulative(number)))
     for place in range(0, len(symbols), block):
         part = slice(place, place + block)
         classes = estimator.classes()
         for number in np.unique(classes).tolist():
-            yield cumulative(number), (part, classes == number)
+            yield counts(number), (part, classes == number)
         estimator.see(symbols[part] + table.first)
 
 
@@ -132,8 +138,3 @@ def effective(cumulative: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The 24-bit cumulative table that constriction makes of a table's counts (specification, section 5.3)."""
     n = len(cumulative) - 1
     return np.arange(n + 1) + (cumulative * ((1 << 24) - n) >> TOTAL_BITS)
-
-
-def _model(cumulative: npt.NDArray[np.int64]) -> constriction.stream.model.Categorical:
-    # Counts over a power of two are exact in float64, so no rounding can differ between machines.
-    return constriction.stream.model.Categorical(np.diff(cumulative) / (1 << TOTAL_BITS), perfect=False)

@@ -140,13 +140,16 @@ class NearEstimator(Estimator):
     def __init__(self, plane: tuple[int, int, int], start: int, weight: int) -> None:
         super().__init__(math.prod(plane), start)
         self.plane, self.weight = plane, weight
+        self.near = [np.clip(np.arange(-REACH, side + REACH), 0, side - 1) for side in plane[1:]]
 
     def see(self, rows: npt.NDArray[np.integer]) -> None:
         _, height, width = self.plane
         sums = np.abs(rows[-1].astype(np.int64)).reshape(self.plane)
-        for axis, side in ((1, height), (2, width)):
-            near = np.clip(np.arange(side)[:, None] + np.arange(-REACH, REACH + 1), 0, side - 1)
-            sums = np.take(sums, near, axis).sum(axis + 1)
+        steps = range(2 * REACH + 1)
+        wide = sums[:, self.near[0]]
+        sums = sum(wide[:, step : step + height] for step in steps)
+        wide = sums[:, :, self.near[1]]
+        sums = sum(wide[:, :, step : step + width] for step in steps)
         self.sums = self.weight * self.start + UNIT * sums.ravel()
         self.rows = self.weight + NEIGHBOURS
 
