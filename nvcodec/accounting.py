@@ -9,6 +9,8 @@ from nvcodec.stream import Stream
 
 KINDS = ("weights", "skip_weights", "embeddings", "skip_features", "grids", "side_info", "overhead")
 
+MAX_QUALITY = 1000  # dB; metadata are anybody's, and JSON has numbers that no float holds
+
 
 def bits_per_pixel(stream: Stream) -> float:
     """8 * file size / samples of all shown pictures, width x height x frames."""
@@ -36,8 +38,8 @@ def by_layer(stream: Stream) -> list[dict[str, Any]]:
     for unit in stream.units:
         if unit.type == "LAYER_END":
             stated = stream.metadata.get(quality_key(unit.layer))
+            quality = float(stated) if isinstance(stated, (int, float)) and abs(stated) <= MAX_QUALITY else None
             end = unit.offset + unit.bytes
-            quality = float(stated) if isinstance(stated, (int, float)) else None
             rows.append({"bytes": end - done, "file_bytes": end, "psnr_rgb": quality})
             done = end
     return rows
