@@ -1,0 +1,18 @@
+"""Fuzz the parser, guided by coverage.
+
+    python tests/fuzzing/fuzz_parser.py FOLDER -max_total_time=3600
+
+FOLDER keeps the inputs that reached something new; other options are libFuzzer's.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fuzzing.guided import PARTS, run
+
+if __name__ == "__main__":
+    run("parser", PARTS)

@@ -1,0 +1,54 @@
+"""Coverage-guided fuzzing with Atheris (https://github.com/google/atheris), no dependency: pip install atheris."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+PARTS = [
+    "nvcodec.bitstream.fields",
+    "nvcodec.bitstream.ops",
+    "nvcodec.bitstream.units",
+    "nvcodec.entropy.coder",
+    "nvcodec.entropy.contexts",
+    "nvcodec.entropy.tables",
+    "nvcodec.exact.bounds",
+    "nvcodec.exact.functions",
+    "nvcodec.exact.grids",
+    "nvcodec.exact.noise",
+    "nvcodec.reader",
+    "nvcodec.stream",
+]
+
+
+def run(target: str, modules: list[str]) -> None:
+    """Fuzz for as long as Atheris's options say; ``modules`` are those that coverage is counted in."""
+    try:
+        atheris: Any = importlib.import_module("atheris")
+    except ImportError:
+        sys.exit("Atheris is not here (pip install atheris); tools/fuzz.py does without, but is not guided by coverage")
+    with atheris.instrument_imports(include=modules):
+        for module in modules:
+            importlib.import_module(module)
+    from fuzzing.mutator import Mutation
+    from fuzzing.seeds import seed, seeds
+    from fuzzing.targets import TARGETS, outcome
+
+    corpus = seeds()
+
+    def mutate(data: bytes, most: int, number: int) -> bytes:
+        return Mutation(corpus, number, seed("input", data)).result(repair=number % 8 > 0)[:most]
+
+    def one(data: bytes) -> None:
+        outcome(TARGETS[target], data)
+
+    # libFuzzer takes a folder of inputs, its first argument without a dash, and adds to it what reaches further.
+    folders = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")]
+    if folders:
+        folders[0].mkdir(parents=True, exist_ok=True)
+        for number, start in enumerate(corpus):
+            (folders[0] / f"seed-{number}").write_bytes(b"".join(start.blocks))
+    atheris.Setup([*sys.argv, "-max_len=16384"], one, custom_mutator=mutate)
+    atheris.Fuzz()

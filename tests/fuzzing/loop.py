@@ -1,0 +1,91 @@
+"""Many mutated streams, one after the other, and what came of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+
+from fuzzing.mutator import mutated
+from fuzzing.seeds import seeds
+from fuzzing.targets import TARGETS, outcome
+
+from nvcodec.memory import peak_memory
+
+TOO_LONG = 60  # seconds for one input
+
+
+class TooLong(Exception):
+    """An input took more than its time."""
+
+
+@dataclasses.dataclass
+class Report:
+    """What came of a number of inputs.
+
+    Attributes:
+        outcomes: how often each, most frequent first.
+        seconds, per_second: in all, mutation included.
+        longest: seconds of the slowest input, and its number.
+        memory: bytes that the process's peak has grown by, and the number of the input with which it last grew.
+        crashers: number and traceback of every input with an outcome that is not allowed.
+    """
+
+    target: str
+    repaired: bool
+    first: int
+    count: int
+    outcomes: dict[str, int] = dataclasses.field(default_factory=dict)
+    seconds: float = 0.0
+    per_second: float = 0.0
+    longest: tuple[float, int] = (0.0, 0)
+    memory: tuple[int, int] = (0, 0)
+    crashers: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+
+
+def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = float("inf")) -> Report:
+    """Try the streams of the mutations ``first`` to ``first + count - 1``, or as many as there is time for."""
+    report = Report(target, repair, first, 0)
+    found: Counter[str] = Counter()
+    start, before = time.perf_counter(), peak_memory()
+    corpus = seeds()
+    for number in range(first, first + count):
+        data = mutated(corpus, number, repair)
+        began = time.perf_counter()
+        try:
+            with limited(TOO_LONG):
+                found[outcome(TARGETS[target], data)] += 1
+        except Exception:
+            found["crash"] += 1
+            report.crashers.append((number, traceback.format_exc()))
+        ended = time.perf_counter()
+        report.longest = max(report.longest, (ended - began, number))
+        if (grown := peak_memory() - before) > report.memory[0]:
+            report.memory = (grown, number)
+        report.count += 1
+        if ended - start > seconds:
+            break
+    report.outcomes = dict(found.most_common())
+    report.seconds = time.perf_counter() - start
+    report.per_second = report.count / report.seconds
+    return report
+
+
+@contextlib.contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raises TooLong where what is inside has not ended by then, as soon as Python comes to it."""
+
+    def end(*_: object) -> None:
+        raise TooLong(f"{seconds} s were not enough")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,70 @@
+"""What is done with an input, and what may come of it: success, or one of the documented errors."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+
+from nvcodec.accounting import describe
+from nvcodec.bitstream.ops import Table, measure
+from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
+from nvcodec.reader import read_stream
+from nvcodec.stream import Stream
+
+ALLOWED = (InputError, CorruptStreamError, UnsupportedVersionError, VerificationError)
+FEW_FRAMES = 10_000  # so many times are still looked at
+MOST_MULTIPLICATIONS = 2**22  # of what is decoded here, a frame
+MOST_ELEMENTS = 2**18
+MOST_ENTRIES = 2**20  # of all tables of functions
+
+
+def outcome(target: Callable[[bytes], str], data: bytes) -> str:
+    """What came of an input: the target's word, or the class of the error. Any other exception comes through."""
+    try:
+        return target(data)
+    except ALLOWED as error:
+        assert str(error), "an error without a sentence"
+        assert "\n" not in str(error), "an error of several lines"
+        return type(error).__name__
+
+
+def parser(data: bytes) -> str:
+    """Reads a stream, and what ``info`` shows of it."""
+    stream = read_stream(data)
+    assert sum(entry.bytes for entry in stream.entries) == stream.file_bytes == len(data) or stream.note
+    json.dumps(describe(stream))
+    if stream.frames <= FEW_FRAMES:
+        assert len(stream.ticks) == stream.frames
+    return "read, with a note" if stream.note else "read"
+
+
+def decoder(data: bytes) -> str:
+    """Decodes the first frame, one between it and the next, and the last one, of a stream that is small."""
+    stream = read_stream(data)
+    if not small(stream):
+        return "read, too large to decode here"
+    from nvcodec.decoder import Video  # what only parses needs no torch
+
+    video = Video(stream, device="cpu")
+    for picture in itertools.islice(video.interpolated(2), 2):
+        assert picture.shape == (1, 3, video.height, video.width)
+    for pictures in video.decode([0, len(video) - 1]):
+        assert pictures.shape[1] == 3
+    return "decoded"
+
+
+def small(stream: Stream) -> bool:
+    """Whether a frame of it takes little, whatever segment it is in."""
+    multiplications = elements = entries = 0
+    for segment in stream.segments:
+        for layer in segment.layers:
+            cost = measure(layer.ops, layer.tensors)
+            multiplications += cost.multiplications
+            elements += sum(tensor.elements for tensor in layer.tensors)
+            sources = [layer.tensors[op.input] for op in layer.ops if isinstance(op, Table)]
+            entries += sum(tensor.high - tensor.low + 1 for tensor in sources)
+    return multiplications <= MOST_MULTIPLICATIONS and elements <= MOST_ELEMENTS and entries <= MOST_ENTRIES
+
+
+TARGETS: dict[str, Callable[[bytes], str]] = {"parser": parser, "decoder": decoder}
