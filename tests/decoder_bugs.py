@@ -252,8 +252,8 @@ CONTAINER = [
     Bug(
         "a segment's first frame is the one before's",
         DECODER,
-        "bisect.bisect_right(self._starts",
-        "bisect.bisect_left(self._starts",
+        "bisect.bisect_right(self._starts, frames[place])",
+        "bisect.bisect_left(self._starts, frames[place])",
     ),
 ]
 
