@@ -59,7 +59,9 @@ def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = flo
         try:
             with limited(TOO_LONG):
                 found[outcome(TARGETS[target], data)] += 1
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic of the range coder's library is no Exception
             found["crash"] += 1
             report.crashers.append((number, traceback.format_exc()))
         ended = time.perf_counter()

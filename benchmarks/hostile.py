@@ -1,0 +1,94 @@
+"""What small files take that ask for much: time and memory of reading, and of decoding the first frame.
+
+    python benchmarks/hostile.py benchmarks/hostile.json [--only TEXT]
+
+The files are those of ``tests/fuzzing/hostile.py``. Each is tried in a process of its own, which is stopped at a limit
+of processor time; beyond a limit of address space it gets a memory error. What a first frame takes in memory is that of
+reading and decoding.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from fuzzing.hostile import HOSTILE  # noqa: E402
+from machine import provenance  # noqa: E402
+
+SECONDS = 120  # of processor time
+MEMORY = 12 * 2**30  # of address space
+
+
+def attempt(name: str, decode: bool) -> None:
+    """What the process of one attempt does; prints its figures as JSON."""
+    import torch
+
+    from nvcodec.decoder import Video
+    from nvcodec.memory import peak_memory
+    from nvcodec.reader import read_stream
+
+    torch.set_num_threads(1)
+    data = HOSTILE[name]()
+    before, start = peak_memory(), time.process_time()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    try:
+        stream = read_stream(data)
+        if decode:
+            start = time.process_time()
+            Video(stream, device="cpu", verify=False)[0]
+        outcome = "accepted"
+    except Exception as error:
+        outcome = f"{type(error).__name__}: {error}"
+    figures = {"seconds": round(time.process_time() - start, 3), "memory_bytes": peak_memory() - before}
+    print(json.dumps({"file_bytes": len(data), **figures, "outcome": outcome[:300]}))
+
+
+def measured(name: str, decode: bool) -> dict[str, Any]:
+    """Figures of one attempt."""
+    what = "decode" if decode else "read"
+    line = [sys.executable, __file__, "-", "--only", name, "--attempt", what]
+
+    def limits() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+
+    result = subprocess.run(line, capture_output=True, text=True, preexec_fn=limits, check=False)
+    if result.returncode:
+        return {"outcome": f"stopped after {SECONDS} s of processor time (status {result.returncode})"}
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--only", default="", help="Files whose name has this in it.")
+@click.option("--attempt", "what", hidden=True)
+def main(path: Path, only: str, what: str | None) -> None:
+    """Measure, and write PATH."""
+    if what:
+        return attempt(only, what == "decode")
+    rows = []
+    for name in HOSTILE:
+        if only in name:
+            read = measured(name, False)
+            row = {"name": name, "read": read}
+            if read["outcome"] == "accepted":
+                row["first_frame"] = measured(name, True)
+            rows.append(row)
+            click.echo(json.dumps(row))
+    path.write_text(
+        json.dumps({"limits": [SECONDS, MEMORY], "files": rows, "provenance": provenance()}, indent=2) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
