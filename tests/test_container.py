@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from networks import random_stream
 
 import nvcodec
+from nvcodec.accounting import by_layer
 from nvcodec.bitstream.units import HEADER_BYTES, MAGIC, UnitType, pack_unit, split_units
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, NvcodecError, UnsupportedVersionError
 from nvcodec.reader import layer_ends, read_file, read_stream
@@ -202,6 +203,12 @@ def test_metadata(small: bytes) -> None:
     ):
         with pytest.raises(CorruptStreamError):
             read_stream(with_unit(small, unit))
+
+
+@pytest.mark.parametrize("number", [b"9" * 400, b"-1e999", b"null", b'"31"'])
+def test_a_stated_quality_that_is_none(small: bytes, number: bytes) -> None:
+    stream = read_stream(with_unit(small, metadata(b'{"psnr_rgb_0":' + number + b"}")))
+    assert [row["psnr_rgb"] for row in by_layer(stream)] == [None]
 
 
 def test_versions(small: bytes) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvcodec.bitstream.fields import Cursor
+from nvcodec.entropy import coder
 from nvcodec.entropy.coder import decode_chunk, encode_chunk
 from nvcodec.entropy.contexts import EDGES, MAX_START, Contexts, Rows, choose_contexts, magnitude
 from nvcodec.entropy.tables import Constant, Histogram, Laplace, Student, Table, choose_table, unpack_head, unpack_table
@@ -202,6 +203,16 @@ def test_frames_round_trip_and_agree_with_the_specification(
         assert (decoded == values).all()
         again = spec_decoder.read_chunk(spec_decoder.Reader(chunk), (frames, *plane), -(2**15), 2**15, 1, near=True)
         assert (again.reshape(values.shape) == values).all()
+
+
+@pytest.mark.parametrize("weight", [0, 4])
+def test_a_class_makes_its_table_once(monkeypatch: pytest.MonkeyPatch, weight: int) -> None:
+    """A file of some hundred bytes may have millions of rows."""
+    made = []
+    monkeypatch.setattr(coder, "_Counts", lambda cumulative, make=coder._Counts: made.append(1) or make(cumulative))
+    chunk = Contexts(0, 4096, 64, 256, 1, weight).pack() + b"\0"  # no words: the first symbol again and again
+    decode_chunk(Cursor(chunk, "test"), (3000, 3), Rows(plane=(3, 1, 1)))
+    assert 1 <= len(made) <= len(EDGES)
 
 
 def test_neighbours_save_where_activity_moves() -> None:

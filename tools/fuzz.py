@@ -1,6 +1,6 @@
 """Tries mutated streams and counts what came of them; deterministic, without further packages.
 
-    python tools/fuzz.py --target parser --count 100000 --seed 1 --repair [--crashers FOLDER] [--json]
+    python tools/fuzz.py --target parser --count 100000 --seed 1 --repair [--crashers FOLDER] [--json FILE]
 
 The streams come from ``tests/fuzzing/mutator.py``. With ``--repair`` their checksums and hashes are made right, so that
 mutations reach what lies behind them. Ends with 1 where there was anything but success or a documented error.
@@ -23,6 +23,7 @@ from fuzzing.loop import Report, fuzz  # noqa: E402
 from fuzzing.mutator import mutated  # noqa: E402
 from fuzzing.seeds import seeds  # noqa: E402
 from fuzzing.targets import TARGETS  # noqa: E402
+from machine import provenance  # noqa: E402
 
 
 @click.command()
@@ -32,9 +33,9 @@ from fuzzing.targets import TARGETS  # noqa: E402
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, other streams.")
 @click.option("--repair/--no-repair", default=True, show_default=True, help="Whether checksums are made right.")
 @click.option("--crashers", type=click.Path(path_type=Path), help="A folder for streams that must be looked at.")
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, with commit, machine and date.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="Add the report to those in this file.")
 def main(
-    target: str, count: int, seconds: float, seed: int, repair: bool, crashers: Path | None, as_json: bool
+    target: str, count: int, seconds: float, seed: int, repair: bool, crashers: Path | None, path: Path | None
 ) -> None:
     """Try COUNT mutated streams."""
     report = fuzz(target, seed << 32, count, repair, seconds)
@@ -43,14 +44,12 @@ def main(
         for number, trace in report.crashers:
             (crashers / f"{target}-{number}.sdmn").write_bytes(mutated(seeds(), number, repair))
             (crashers / f"{target}-{number}.txt").write_text(trace)
-    click.echo(_json(report) if as_json else _text(report))
+    click.echo(_text(report))
+    if path:
+        runs = json.loads(path.read_text())["runs"] if path.exists() else []
+        runs.append({**dataclasses.asdict(report), "provenance": provenance()})
+        path.write_text(json.dumps({"runs": runs}, indent=2) + "\n")
     sys.exit(1 if report.crashers else 0)
-
-
-def _json(report: Report) -> str:
-    from machine import provenance
-
-    return json.dumps({**dataclasses.asdict(report), "provenance": provenance()}, indent=2)
 
 
 def _text(report: Report) -> str:
