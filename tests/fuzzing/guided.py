@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing with Atheris (https://github.com/google/atheris), no dependency: pip install atheris."""
+"""Coverage-guided fuzzing with Atheris (https://github.com/google/atheris), no dependency of nvcodec."""
 
 from __future__ import annotations
 
