@@ -31,6 +31,7 @@ def test_seeds_are_streams() -> None:
     for seed in seeds():
         data = b"".join(seed.blocks)
         assert targets.outcome(targets.parser, data) == "read"
+        assert targets.outcome(targets.decoder, data) == "decoded"
         assert blocks.whole(seed.blocks) == data
         assert all(
             field.end <= len(block) for block, fields in zip(seed.blocks, seed.fields, strict=True) for field in fields
