@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import spec_decoder
+import reference_decoder
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,7 +161,7 @@ def with_unit(small: bytes, unit: bytes, *, before: bool = False) -> bytes:
 def test_unknown_units(small: bytes, kind: int) -> None:
     """Ancillary ones are skipped, by our reader and by the specification's; critical ones are refused."""
     data = with_unit(small, raw_unit(kind, 1, b"whatever", segment=9))
-    assert read_stream(data).frames == spec_decoder.parse(data).frames == 2
+    assert read_stream(data).frames == reference_decoder.parse(data).frames == 2
     for flags, error in ((0, UnsupportedVersionError), (3, CorruptStreamError)):
         with pytest.raises(error):
             read_stream(with_unit(small, raw_unit(kind, flags)))

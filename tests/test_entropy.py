@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 import pytest
-import spec_decoder
+import reference_decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,8 +64,8 @@ def test_chunks_round_trip_and_agree_with_the_specification(seed: int, spread: f
     cursor.end()
     assert decoded.tolist() == values.tolist()
     assert size.bytes == len(chunk)
-    reader = spec_decoder.Reader(chunk)
-    assert spec_decoder.read_chunk(reader, (count,), -(2**15), 2**15).tolist() == values.tolist()
+    reader = reference_decoder.Reader(chunk)
+    assert reference_decoder.read_chunk(reader, (count,), -(2**15), 2**15).tolist() == values.tolist()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_rows_round_trip_and_agree_with_the_specification(
     cursor.end()
     assert decoded.tolist() == values.tolist()
     assert size.bytes == len(chunk)
-    again = spec_decoder.read_chunk(spec_decoder.Reader(chunk), (rows, columns), -(2**15), 2**15, group)
+    again = reference_decoder.read_chunk(reference_decoder.Reader(chunk), (rows, columns), -(2**15), 2**15, group)
     assert again.tolist() == values.tolist()
 
 
@@ -201,7 +201,9 @@ def test_frames_round_trip_and_agree_with_the_specification(
             assert chunk[0] == (5 if weight else 4)
         decoded, _ = decode_chunk(Cursor(chunk, "test"), values.shape, rows)
         assert (decoded == values).all()
-        again = spec_decoder.read_chunk(spec_decoder.Reader(chunk), (frames, *plane), -(2**15), 2**15, 1, near=True)
+        again = reference_decoder.read_chunk(
+            reference_decoder.Reader(chunk), (frames, *plane), -(2**15), 2**15, 1, latents=True
+        )
         assert (again.reshape(values.shape) == values).all()
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-import spec_decoder
+import reference_decoder
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,17 +44,17 @@ def digest(data: bytes, **options: object) -> str:
 def test_random_operations_agree_with_the_specification_decoder(seed: int, segments: int, layers: int) -> None:
     stream = random_stream(seed, segments=segments, layers=layers)
     data = write_stream(stream, run=2)
-    reference = spec_decoder.parse(data)
+    reference = reference_decoder.parse(data)
     video = Video(read_stream(data), device="cpu")
     for frame, picture in enumerate(video):
-        assert (spec_decoder.decode(reference, frame) == picture.permute(1, 2, 0).numpy()).all()
+        assert (reference_decoder.decode(reference, frame) == picture.permute(1, 2, 0).numpy()).all()
 
 
 def test_whole_frames_agree_with_the_specification_decoder(tiny: nvcodec.Encoded) -> None:
-    reference = spec_decoder.parse(tiny.data)
+    reference = reference_decoder.parse(tiny.data)
     for frame, picture in enumerate(Video(read_stream(tiny.data), device="cpu")):
-        assert (spec_decoder.decode(reference, frame) == picture.permute(1, 2, 0).numpy()).all()
-    assert spec_decoder.checksum_ok(reference)
+        assert (reference_decoder.decode(reference, frame) == picture.permute(1, 2, 0).numpy()).all()
+    assert reference_decoder.checksum_ok(reference)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 16])
@@ -278,7 +278,7 @@ def test_what_others_read_is_not_overwritten(view: o.Op) -> None:
     layer = Layer(ops, tensors, {1: conv}, {0: latent}, 1, np.zeros(1, np.uint32))
     segment = Segment(SegmentHead(0, 1, 4, height, 0, 1), np.ones(1, np.int64), [layer])
     stream = Stream(VideoUnit(0, 2, 2, 2, 0, 1, 1, 1, 25, 0), [segment])
-    expected = spec_decoder.decode(spec_decoder.parse(write_stream(stream)), 0)
+    expected = reference_decoder.decode(reference_decoder.parse(write_stream(stream)), 0)
     picture = ExactNetwork(segment, 0, 0, CPU).decode([0])[0]
     assert (picture.permute(1, 2, 0).numpy() == expected).all()
 

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-import spec_decoder
+import reference_decoder
 
 from nvcodec.bitstream.ops import Function, Noise
 from nvcodec.exact.functions import function_table, function_values, gelu_masters, normal_table
@@ -17,7 +17,7 @@ NORMAL_DIGEST = "aaae915dc6af3478b14916869a1b9bdccba56d407f28717211b4b7b33a43778
 def test_gelu_master_table_has_the_digest_of_the_specification() -> None:
     table = gelu_masters(12).astype("<i4")
     assert hashlib.sha256(table.tobytes()).hexdigest() == GELU_DIGEST
-    assert (spec_decoder.gelu_table() == table).all()
+    assert (reference_decoder.gelu_table() == table).all()
 
 
 def test_gelu_is_gelu() -> None:
@@ -29,7 +29,7 @@ def test_gelu_is_gelu() -> None:
 def test_normal_table_has_the_digest_of_the_specification() -> None:
     table = normal_table()
     assert hashlib.sha256(table.astype("<i2").tobytes()).hexdigest() == NORMAL_DIGEST
-    assert (table == spec_decoder.normal_table()).all()
+    assert (table == reference_decoder.normal_table()).all()
     assert (table == -table[::-1]).all()
     assert abs(table.std() / 64 - 1) < 0.001
 
@@ -38,8 +38,8 @@ def test_normal_table_has_the_digest_of_the_specification() -> None:
 @pytest.mark.parametrize(("p", "q"), [(8, 7), (12, 16), (0, 0), (5, 9), (7, 2)])
 def test_tables_agree_with_the_specification_decoder(function: Function, p: int, q: int) -> None:
     ours = function_table(function, p, q, (-300, 300), (-32768, 32767)).tolist()
-    op = spec_decoder.Op(6, {"function": function, "p": p, "q": q}, low=-32768, high=32767)
-    assert ours == spec_decoder.look_up(op, np.arange(-300, 301)).tolist()
+    op = reference_decoder.Op(6, {"function": function, "p": p, "q": q}, low=-32768, high=32767)
+    assert ours == reference_decoder.look_up(op, np.arange(-300, 301)).tolist()
 
 
 def test_functions_round_to_nearest() -> None:

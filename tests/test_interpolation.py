@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import spec_decoder
+import reference_decoder
 import torch
 from conftest import moving_squares
 from hypothesis import given
@@ -137,8 +137,8 @@ def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFi
 @pytest.mark.parametrize("seed", range(4))
 def test_a_decoder_from_the_specification_agrees(seed: int) -> None:
     data = write_stream(random_stream(seed, layers=2))
-    video, theirs = Video(read_stream(data), device="cpu"), spec_decoder.parse(data)
+    video, theirs = Video(read_stream(data), device="cpu"), reference_decoder.parse(data)
     made = [picture[0].permute(1, 2, 0).numpy() for picture in video.interpolated(3)]
     if video.stream.segments[0].head.frames > 1:
         for part in (1, 2):
-            assert (made[part] == spec_decoder.interpolate(theirs, 0, part, 3)).all()
+            assert (made[part] == reference_decoder.interpolate(theirs, 0, part, 3)).all()

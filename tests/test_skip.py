@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import spec_decoder
+import reference_decoder
 import torch
 from conftest import moving_squares
 
@@ -65,11 +65,13 @@ def numpy_forward(builder: Builder, target: int, x: np.ndarray) -> np.ndarray:
         if isinstance(op, o.Conv):
             conv = builder.convs[place]
             integers = (conv.channel_steps(op), conv.biases.astype(np.int64), conv.weights.astype(np.int64))
-            same_op = spec_decoder.Op(3, {"bias_shift": op.bias_shift}, low=op.low, high=op.high)
-            results[place] = spec_decoder.convolve(same_op, integers, inputs[0])
+            same_op = reference_decoder.Op(3, {"bias_shift": op.bias_shift}, low=op.low, high=op.high)
+            results[place] = reference_decoder.convolve(same_op, integers, inputs[0])
         elif isinstance(op, o.Table):
             fields = {"function": op.function, "p": op.in_shift, "q": op.out_shift}
-            results[place] = spec_decoder.look_up(spec_decoder.Op(6, fields, low=op.low, high=op.high), inputs[0])
+            results[place] = reference_decoder.look_up(
+                reference_decoder.Op(6, fields, low=op.low, high=op.high), inputs[0]
+            )
         else:
             assert isinstance(op, o.Concat)
             results[place] = np.concatenate(inputs)
@@ -116,7 +118,9 @@ def test_the_fit_sees_the_decoders_noise() -> None:
     tensors = sampled(shape, 77)
     for op, tensor in zip(noise_operations(shape), tensors, strict=True):
         fields = {name: getattr(op, name) for name in ("channels", "height", "width", "scale", "gain", "per_frame")}
-        wanted = spec_decoder.noise(spec_decoder.Op(2, fields, (op.channels, op.height, op.width)), 77, 0, 0, 1)
+        wanted = reference_decoder.noise(
+            reference_decoder.Op(2, fields, (op.channels, op.height, op.width)), 77, 0, 0, 1
+        )
         assert np.array_equal(tensor[0].numpy() * 64, wanted)
     spread = torch.cat([tensor.flatten() for tensor in tensors]).std()
     assert 0.4 < spread < 0.6
@@ -214,9 +218,9 @@ def test_every_switch_gives_a_file(skip: str) -> None:
     assert counts == {"invertible": [2, 4, 2], "direct": [0, 0, 2], "none": [0, 0, 0]}[skip]
     assert {op.gain for op in ops if isinstance(op, o.Noise)} == ({179} if skip == "invertible" else set())
     assert stream.parameters == encoded.parameters == encoded.shape.parameters(3)
-    independent = spec_decoder.parse(encoded.data)
+    independent = reference_decoder.parse(encoded.data)
     for frame, picture in enumerate(nvcodec.open(stream, device="cpu")):
-        assert np.array_equal(picture.permute(1, 2, 0).numpy(), spec_decoder.decode(independent, frame))
+        assert np.array_equal(picture.permute(1, 2, 0).numpy(), reference_decoder.decode(independent, frame))
     assert nvcodec.encode(clip, block="rep", z_gain=0.7, **options).data != encoded.data
 
 

@@ -7,7 +7,7 @@ import re
 import runpy
 from pathlib import Path
 
-import spec_decoder
+import reference_decoder
 
 from nvcodec import reader
 from nvcodec.bitstream import ops as o
@@ -30,11 +30,11 @@ def test_the_hex_of_the_worked_example_decodes() -> None:
     rows = re.findall(r"^ {4} *\d+  ((?:[0-9a-f]{2} ?){1,16})(?:  |$)", section, re.MULTILINE)
     data = bytes.fromhex(" ".join(rows))
     assert data == write_stream(EXAMPLE["example"]())
-    stream = spec_decoder.parse(data)
-    assert spec_decoder.checksum_ok(stream)
+    stream = reference_decoder.parse(data)
+    assert reference_decoder.checksum_ok(stream)
     last = re.findall(r"5 CONV +frame (\d): ([\d ]+)", section)
     for frame, values in last:
-        picture = spec_decoder.decode(stream, int(frame)).transpose(2, 0, 1)
+        picture = reference_decoder.decode(stream, int(frame)).transpose(2, 0, 1)
         assert picture.flatten().tolist() == list(map(int, values.split()))
 
 
