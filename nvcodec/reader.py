@@ -32,6 +32,7 @@ from nvcodec.bitstream.ops import (
 )
 from nvcodec.bitstream.units import (
     CRC_BYTES,
+    FEATURES,
     HASH_BYTES,
     HEADER_BYTES,
     UNIT_HEADER_BYTES,
@@ -46,7 +47,7 @@ from nvcodec.bitstream.units import (
 )
 from nvcodec.entropy.coder import decode_chunk
 from nvcodec.entropy.contexts import Rows
-from nvcodec.errors import CorruptStreamError, CutStreamError, InputError
+from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, UnsupportedVersionError
 from nvcodec.exact.bounds import prove
 from nvcodec.exact.steps import MAX_STEP
 from nvcodec.stream import ConvWeights, Entry, Layer, Segment, Stream, UnitReport
@@ -120,6 +121,7 @@ class _Reader:
     def __init__(self, data: memoryview, version: tuple[int, int]) -> None:
         self.data = data
         self.version = version
+        self.features = data[10] & FEATURES
         self.entries = [Entry("overhead", "file header", HEADER_BYTES, 0, -1)]
         self.metadata: dict[str, Any] = {}
         # Reading all units first checks every frame and checksum before anything is decoded.
@@ -253,6 +255,8 @@ class _Reader:
     def layer(self, unit: Unit, number: int, level: int, segment: Segment) -> Layer:
         self.expect(unit, UnitType.NETWORK, number, level)
         ops = unpack_ops(self.cursor(unit))
+        if not self.features and any(isinstance(op, Grid) for op in ops):
+            raise UnsupportedVersionError("a GRID is not supported without the feature bit of version 1.1")
         self.count("side_info", "network", len(unit.payload))
         below = {place: layer.tensors for place, layer in enumerate(segment.layers)}
         tensors = infer(ops, below, (segment.head.height, segment.head.width))
@@ -353,7 +357,7 @@ class _Reader:
         kind: str,
         rows: Rows | None = None,
     ) -> npt.NDArray[np.int32]:
-        values, size = decode_chunk(cursor, shape, rows)
+        values, size = decode_chunk(cursor, shape, rows if self.features else None)  # tables by rows came with 1.1
         if values.min() < low or values.max() > high:
             raise CorruptStreamError(f"{cursor.what}: {label} leave the range {low} to {high}")
         self.count("side_info", f"{label}: table", size.table_bytes)
