@@ -113,8 +113,9 @@ def _no_constant(name: str) -> None:
 
 def _depth(value: Any) -> int:
     """How deep lists and objects are nested."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, inner), default=0)
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
 
 
 class _Reader:
