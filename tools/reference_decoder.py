@@ -1109,10 +1109,10 @@ def main(arguments: list[str] | None = None) -> int:
         stream = parse(options.file.read_bytes())
         if stream.note:
             print(stream.note, file=sys.stderr)
-        if not 1 <= (options.layers or 1) <= stream.layers:
+        layers = stream.layers if options.layers is None else options.layers
+        if not 1 <= layers <= stream.layers:
             parser.error(f"the file has {stream.layers} layers")
-        layer = None if options.layers is None else options.layers - 1
-        for made in pictures(stream, layer, options.interpolate):
+        for made in pictures(stream, layers - 1, options.interpolate):
             if options.frames:
                 print(f"{hashlib.md5(made).hexdigest()}  frame {frames}")
             total.update(made)
