@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nvcodec.errors import CorruptStreamError as CorruptStreamError
     from nvcodec.errors import InputError as InputError
     from nvcodec.errors import Interrupted as Interrupted
+    from nvcodec.errors import LimitError as LimitError
     from nvcodec.errors import NvcodecError as NvcodecError
     from nvcodec.errors import UnsupportedVersionError as UnsupportedVersionError
     from nvcodec.errors import UsageError as UsageError
@@ -40,6 +41,7 @@ _HOME = {
     "NvcodecError": ("nvcodec.errors", "NvcodecError"),
     "UsageError": ("nvcodec.errors", "UsageError"),
     "InputError": ("nvcodec.errors", "InputError"),
+    "LimitError": ("nvcodec.errors", "LimitError"),
     "CorruptStreamError": ("nvcodec.errors", "CorruptStreamError"),
     "UnsupportedVersionError": ("nvcodec.errors", "UnsupportedVersionError"),
     "Interrupted": ("nvcodec.errors", "Interrupted"),

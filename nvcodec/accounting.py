@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
-from nvcodec.bitstream.ops import measure
+from nvcodec.limits import Requirements, level_of, requirements
 from nvcodec.stream import Stream
 
 KINDS = ("weights", "skip_weights", "embeddings", "skip_features", "grids", "side_info", "overhead")
@@ -49,6 +50,7 @@ def describe(stream: Stream) -> dict[str, Any]:
     """All that ``info --json`` prints, as plain numbers, strings, lists and objects."""
     first = stream.segments[0].head
     video = stream.video
+    needs = requirements_of(stream)
     return {
         "format_version": f"{stream.version[0]}.{stream.version[1]}",
         "width": first.width,
@@ -61,7 +63,8 @@ def describe(stream: Stream) -> dict[str, Any]:
         "layers": stream.layers,
         "by_layer": by_layer(stream),
         "segments": len(stream.segments),
-        "multiplications_per_pixel": _multiplications(stream),
+        "level": level_of(needs),
+        "requirements": dataclasses.asdict(needs),
         "time_base": f"{video.time_base_num}/{video.time_base_den}",
         "duration_seconds": float(stream.seconds),
         "sample_aspect": f"{video.sample_aspect_num}:{video.sample_aspect_den}",
@@ -96,8 +99,7 @@ def describe(stream: Stream) -> dict[str, Any]:
     }
 
 
-def _multiplications(stream: Stream) -> float:
-    """Multiplications to decode a pixel of the first segment."""
-    segment = stream.segments[0]
-    total = sum(measure(layer.ops, layer.tensors).multiplications for layer in segment.layers)
-    return total / (segment.head.width * segment.head.height)
+def requirements_of(stream: Stream) -> Requirements:
+    """What a stream that has been read takes to decode."""
+    segments = [(s.head, [(layer.ops, layer.tensors) for layer in s.layers]) for s in stream.segments]
+    return requirements(segments, stream.file_bytes, len(stream.units))

@@ -17,6 +17,7 @@ import torch
 
 from nvcodec.errors import InputError, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
+from nvcodec.limits import Limits
 from nvcodec.reader import read_file
 from nvcodec.stream import Stream
 
@@ -57,9 +58,12 @@ class Video:
         verify: whether decoded pictures are checked against the stream's checksums.
         batch: frames decoded at once; None chooses for the device.
         layers: how many quality layers are used; None takes all that the file has.
+        max_pixels, max_memory: what a file may take, looked at before anything is decoded: pixels of a picture, and
+            bytes beside those of the interpreter and torch, one frame at a time on the CPU. None: no limit but those
+            of the format.
 
     Raises:
-        InputError, UnsupportedVersionError, CorruptStreamError: see :func:`nvcodec.reader.read_file`.
+        InputError, LimitError, UnsupportedVersionError, CorruptStreamError: see :func:`nvcodec.reader.read_file`.
         UsageError: there is no such device or layer.
     """
 
@@ -71,8 +75,10 @@ class Video:
         verify: bool = True,
         batch: int | None = None,
         layers: int | None = None,
+        max_pixels: int | None = None,
+        max_memory: int | None = None,
     ) -> None:
-        self.stream = stream if isinstance(stream, Stream) else read_file(stream)
+        self.stream = stream if isinstance(stream, Stream) else read_file(stream, Limits(max_pixels, max_memory))
         if self.stream.note and self.stream is not stream:
             warnings.warn(f"{os.fspath(stream)}: {self.stream.note}", stacklevel=2)  # type: ignore[arg-type]
         self.device = pick_device(device)

@@ -3,6 +3,7 @@
     NvcodecError                  1  an internal error: please report it
     ├── UsageError                2  options that contradict each other or the video
     ├── InputError                3  the source cannot be read, or is no SDMN file
+    │   └── LimitError            3  an SDMN file that needs more than is allowed; it may be whole
     ├── CorruptStreamError        4  an SDMN file whose content is damaged or breaks the specification
     │   └── CutStreamError        4  an SDMN file that ends too early
     ├── UnsupportedVersionError   5  an SDMN file of a version or with a feature this decoder lacks
@@ -31,6 +32,10 @@ class InputError(NvcodecError):
     """The source or file cannot be opened, holds no video, or is not an SDMN file."""
 
     exit_code = 3
+
+
+class LimitError(InputError):
+    """The stream has larger pictures, or needs more memory, than the caller allows; it may be whole."""
 
 
 class CorruptStreamError(NvcodecError):

@@ -1,6 +1,7 @@
 """Bytes to a :class:`~nvcodec.stream.Stream`, everything checked (specification, sections 3 to 5). No torch.
 
-The order of units is part of the format, so reading is one pass that consumes them with :class:`_Reader`.
+The order of units is part of the format, so reading is one pass that consumes them with :class:`_Reader`, after a look
+at the heads alone that says what the rest will take.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import hashlib
 import json
 import math
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ import zstandard
 
 from nvcodec.bitstream.fields import Cursor
 from nvcodec.bitstream.ops import (
+    MAX_LIVE,
     Conv,
     Grid,
     LatentKind,
@@ -45,53 +48,73 @@ from nvcodec.bitstream.units import (
     check_file_header,
     split_units,
 )
-from nvcodec.entropy.coder import decode_chunk
+from nvcodec.entropy.coder import decode_chunk, extremes
 from nvcodec.entropy.contexts import Rows
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, UnsupportedVersionError
 from nvcodec.exact.bounds import prove
 from nvcodec.exact.steps import MAX_STEP
+from nvcodec.limits import NO_LIMITS, Limits, Network, requirements
 from nvcodec.stream import ConvWeights, Entry, Layer, Segment, Stream, UnitReport
 
+PIECE = 2**20  # bytes read at once
 MAX_DEPTH = 64  # nesting of metadata
 MAX_LATENTS = 2**27  # integers of all latents of a stream
 MAX_NETWORK_WEIGHTS = 2**26  # weights of all networks of a stream
-MAX_METADATA = 2**20  # bytes, unpacked
+MAX_METADATA = 2**20  # bytes of all of a stream, unpacked
+MAX_RUN = 2**10  # frames, or knots, of a run
 MAX_FRAMES = 2**22
 MAX_DURATION = 2**62  # ticks
 WEIGHT_PEAK = 127
 BIAS_PEAK = 2047
 
 
-def read_file(path: str | os.PathLike[str]) -> Stream:
+def read_file(path: str | os.PathLike[str], limits: Limits = NO_LIMITS) -> Stream:
     """Read and check an SDMN file.
 
     Of one that is cut inside a layer the layers below are read, and :attr:`~nvcodec.stream.Stream.note` says so.
 
+    Args:
+        path: of the file.
+        limits: what it may take; looked at before anything is decoded.
+
     Raises:
         InputError: the file cannot be opened or is not an SDMN file.
+        LimitError: it needs more than ``limits`` allow.
         UnsupportedVersionError: it needs a newer decoder.
         CorruptStreamError: it is damaged or breaks the specification.
     """
     try:
         with Path(path).open("rb") as file:
-            head = file.read(HEADER_BYTES)
-            check_file_header(head)  # before the rest is read: a wrong file may be large
-            file.seek(0)
-            return read_stream(file.read())
+            return read_stream(read_all(file, limits), limits)
     except OSError as error:
         raise InputError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    except MemoryError:
+        raise InputError(f"there is too little memory to read {os.fspath(path)}") from None
 
 
-def read_stream(data: bytes) -> Stream:
+def read_all(file: BinaryIO, limits: Limits = NO_LIMITS) -> bytes:
+    """The bytes of a file that starts as an SDMN file does; raises as :func:`read_file` does."""
+    head = file.read(HEADER_BYTES)
+    check_file_header(head)  # before the rest is read: a wrong file may be large
+    limits.check_memory(os.fstat(file.fileno()).st_size)
+    pieces, size = [head], len(head)
+    while piece := file.read(PIECE):  # a pipe does not say how much will come
+        pieces.append(piece)
+        size += len(piece)
+        limits.check_memory(size)
+    return b"".join(pieces)
+
+
+def read_stream(data: bytes, limits: Limits = NO_LIMITS) -> Stream:
     """Read and check a stream held in memory; raises as :func:`read_file` does."""
     version = check_file_header(data)
     try:
-        return _Reader(memoryview(data), version).read()
+        return _Reader(memoryview(data), version, limits).read()
     except CutStreamError:
         ends = layer_ends(data)
         if not ends:
             raise
-        stream = _Reader(memoryview(data)[: ends[-1]], version).read()
+        stream = _Reader(memoryview(data)[: ends[-1]], version, limits).read()
         stream.note = f"the file is cut: of its {len(data)} bytes {ends[-1]}, {len(ends)} layer(s), can be used"
         return stream
 
@@ -111,28 +134,37 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _depth(value: Any) -> int:
-    """How deep lists and objects are nested."""
-    if not isinstance(value, dict | list):
-        return 0
-    return 1 + max(map(_depth, value.values() if isinstance(value, dict) else value), default=0)
+def _depth(text: str) -> int:
+    """How many lists and objects of a JSON text, known to be one, are inside one another."""
+    marks = np.frombuffer(re.sub(r'"[^"\\]*(?:\\.[^"\\]*)*"', "", text).encode(), np.uint8)
+    steps = np.isin(marks, list(b"[{")).astype(np.int64) - np.isin(marks, list(b"]}"))
+    return int(np.cumsum(steps).max(initial=0))
+
+
+def _narrow(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
+    """Values within 16 bits; constant ones go on taking no memory."""
+    if any(values.strides):
+        return values.astype(np.int16)
+    return np.broadcast_to(values.flat[0].astype(np.int16), values.shape)
 
 
 class _Reader:
-    def __init__(self, data: memoryview, version: tuple[int, int]) -> None:
+    def __init__(self, data: memoryview, version: tuple[int, int], limits: Limits) -> None:
         self.data = data
         self.version = version
         self.features = data[10] & FEATURES
+        self.limits = limits
         self.entries = [Entry("overhead", "file header", HEADER_BYTES, 0, -1)]
         self.metadata: dict[str, Any] = {}
         # Reading all units first checks every frame and checksum before anything is decoded.
         self.units = list(split_units(data))
         self.place = -1
-        self.latents_left = MAX_LATENTS
-        self.weights_left = MAX_NETWORK_WEIGHTS
+        self.networks: dict[int, Network] = {}  # by the place of their unit
+        self.metadata_left = MAX_METADATA
         self.hash, self.hashed = hashlib.sha256(), 0
 
     def read(self) -> Stream:
+        self.survey()
         if self.units and self.units[0].header.type != UnitType.VIDEO:
             raise CorruptStreamError(f"the stream starts with {self.units[0].name}; VIDEO was expected")
         unit = self.next("the VIDEO unit")
@@ -145,8 +177,6 @@ class _Reader:
             if head.first_frame != frames:
                 raise CorruptStreamError(f"a segment starts at frame {head.first_frame}; expected {frames}")
             frames += head.frames
-            if frames > MAX_FRAMES:
-                raise CorruptStreamError(f"the stream has more than {MAX_FRAMES} frames")
             heads.append((head, durations))
         if not heads:
             raise CorruptStreamError("the stream has no SEGMENT unit")
@@ -172,6 +202,44 @@ class _Reader:
             for unit in self.units
         ]
         return Stream(video, segments, self.metadata, self.version, len(self.data), self.entries, reports)
+
+    def survey(self) -> None:
+        """Read the heads of all segments and networks, and hold what they ask for against the limits; whether they
+        come in order is not looked at."""
+        segments: list[tuple[SegmentHead, list[Network]]] = []
+        frames = weights = latents = 0
+        for place, unit in enumerate(self.units):
+            if unit.header.type == UnitType.SEGMENT:
+                segments.append((SegmentHead.unpack(self.cursor(unit)), []))
+                frames += segments[-1][0].frames
+            elif unit.header.type == UnitType.NETWORK:
+                if unit.header.segment >= len(segments):
+                    raise CorruptStreamError(f"NETWORK at byte {unit.offset}: there is no segment of its number")
+                head, networks = segments[unit.header.segment]
+                ops = unpack_ops(self.cursor(unit))
+                below = {level: tensors for level, (_, tensors) in enumerate(networks)}
+                tensors = infer(ops, below, (head.height, head.width))
+                networks.append((ops, tensors))
+                self.networks[place] = (ops, tensors)
+                weights += sum(op.weights(tensors[op.input].channels) for op in ops if isinstance(op, Conv))
+                latents += sum(
+                    op.transmitted(head.frames) * op.channels * op.height * op.width
+                    for op in ops
+                    if isinstance(op, Transmitted)
+                )
+        for name, value, most in (
+            ("frames", frames, MAX_FRAMES),
+            ("weights", weights, MAX_NETWORK_WEIGHTS),
+            ("latent values", latents, MAX_LATENTS),
+        ):
+            if value > most:
+                raise CorruptStreamError(f"the stream has more than {most} {name}")
+        needs = requirements(segments, len(self.data), len(self.units))
+        if needs.elements > MAX_LIVE:
+            raise CorruptStreamError(
+                f"the layers need {needs.elements} elements alive at once, at most {MAX_LIVE} may be"
+            )
+        self.limits.check(needs)
 
     def next(self, what: str) -> Unit:
         unit = self.next_or_none()
@@ -236,16 +304,20 @@ class _Reader:
         cursor = self.cursor(unit)
         packed, size = cursor.integer("B"), cursor.integer("I")
         raw = bytes(cursor.take(cursor.left))
-        if packed > 1 or size > MAX_METADATA:
-            raise CorruptStreamError(f"{cursor.what}: packing {packed}, {size} bytes; at most {MAX_METADATA} may stand")
+        self.metadata_left -= size
+        if packed > 1 or self.metadata_left < 0:
+            raise CorruptStreamError(
+                f"{cursor.what}: packing {packed}, {size} bytes; at most {MAX_METADATA} may stand in a stream"
+            )
         try:
             if packed:
                 stated = zstandard.frame_content_size(raw)
                 if stated != size:
                     raise CorruptStreamError(f"{cursor.what}: the packed size is {stated}, not {size}")
                 raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=size, allow_extra_data=False)
-            metadata = json.loads(raw.decode(), parse_constant=_no_constant)
-            if _depth(metadata) > MAX_DEPTH:
+            text = raw.decode()
+            metadata = json.loads(text, parse_constant=_no_constant)
+            if _depth(text) > MAX_DEPTH:
                 raise ValueError
         except (zstandard.ZstdError, ValueError, RecursionError):
             raise CorruptStreamError(f"{cursor.what}: the metadata cannot be unpacked") from None
@@ -255,12 +327,10 @@ class _Reader:
 
     def layer(self, unit: Unit, number: int, level: int, segment: Segment) -> Layer:
         self.expect(unit, UnitType.NETWORK, number, level)
-        ops = unpack_ops(self.cursor(unit))
+        ops, tensors = self.networks[self.place]
         if not self.features and any(isinstance(op, Grid) for op in ops):
             raise UnsupportedVersionError("a GRID is not supported without the feature bit of version 1.1")
         self.count("side_info", "network", len(unit.payload))
-        below = {place: layer.tensors for place, layer in enumerate(segment.layers)}
-        tensors = infer(ops, below, (segment.head.height, segment.head.width))
         unit = self.next("a WEIGHTS unit")
         self.expect(unit, UnitType.WEIGHTS, number, level)
         convs = self.weights(unit, ops, tensors)
@@ -287,15 +357,11 @@ class _Reader:
             if not isinstance(op, Conv):
                 continue
             shape = weight_shape(op, tensors[op.input].channels)
-            count = math.prod(shape)
-            self.weights_left -= count
-            if self.weights_left < 0:
-                raise CorruptStreamError(f"the stream has more than {MAX_NETWORK_WEIGHTS} weights")
             name, kind = (f"skip conv {place}", "skip_weights") if place in skip else (f"conv {place}", "weights")
             steps = self.chunk(cursor, (op.steps,), 0, MAX_STEP, f"{name} steps", "side_info")
             biases = self.chunk(cursor, (op.channels,), -BIAS_PEAK, BIAS_PEAK, f"{name} biases", kind)
             label = f"{name} weights {'x'.join(map(str, shape))}"
-            matrix = (shape[0], count // shape[0])
+            matrix = (shape[0], math.prod(shape[1:]))
             weights = self.chunk(cursor, matrix, -WEIGHT_PEAK, WEIGHT_PEAK, label, kind, Rows(op.group))
             weights = weights.reshape(shape)
             conv = ConvWeights(weights, biases, steps)
@@ -307,10 +373,6 @@ class _Reader:
 
     def latents(self, place: int, op: Transmitted, number: int, level: int, frames: int) -> npt.NDArray[np.int16]:
         frames = op.transmitted(frames)
-        size = op.channels * op.height * op.width
-        self.latents_left -= frames * size
-        if self.latents_left < 0:
-            raise CorruptStreamError(f"the stream has more than {MAX_LATENTS} latent values")
         if isinstance(op, Grid):
             kind, what = "grids", "knots"
         else:
@@ -328,25 +390,36 @@ class _Reader:
                     f"{cursor.what}: {what} {head.first} to {head.first + head.frames} of operation {head.op}; "
                     f"expected operation {place} from {done} of {frames}"
                 )
+            if head.frames > MAX_RUN:
+                raise CorruptStreamError(f"{cursor.what}: {head.frames} {what} in a run; at most {MAX_RUN} may stand")
             label = f"latent {place} {what} {done} to {done + head.frames - 1}"
-            # Residuals reach twice as far as values; the sum is what must lie in the declared range.
-            run = np.empty((head.frames, size), np.int32)
-            run[0] = self.chunk(cursor, (size,), op.low, op.high, f"{label}, first", kind)
-            if head.frames > 1:
-                span = (op.high - op.low) if head.predictor else 0
-                low, high = (-span, span) if head.predictor else (op.low, op.high)
-                rows = Rows(plane=(op.channels, op.height, op.width))
-                run[1:] = self.chunk(cursor, (head.frames - 1, size), low, high, f"{label}, rest", kind, rows)
-                if head.predictor:
-                    # Wrong residuals may add up to 2^24 * 255: int64, so that the check below sees them all.
-                    total = np.cumsum(run, axis=0, dtype=np.int64)
-                    if total.min() < op.low or total.max() > op.high:
-                        raise CorruptStreamError(f"{cursor.what}: a value leaves the range {op.low} to {op.high}")
-                    run = total.astype(np.int32)
+            runs.append(self.run(cursor, op, head, label, kind))
             cursor.end()
-            runs.append(run.astype(np.int16))
             done += head.frames
-        return np.concatenate(runs).reshape(frames, op.channels, op.height, op.width)
+        values = runs[0] if len(runs) == 1 else np.concatenate(runs)
+        return values.reshape(frames, op.channels, op.height, op.width)
+
+    def run(self, cursor: Cursor, op: Transmitted, head: LatentsHead, label: str, kind: str) -> npt.NDArray[np.int16]:
+        """The values of a run, [frames, values]."""
+        size = op.channels * op.height * op.width
+        first = _narrow(self.chunk(cursor, (size,), op.low, op.high, f"{label}, first", kind))[None]
+        if head.frames == 1:
+            return first
+        # Residuals reach twice as far as values; the sum is what must lie in the declared range.
+        span = (op.high - op.low) if head.predictor else 0
+        low, high = (-span, span) if head.predictor else (op.low, op.high)
+        rows = Rows(plane=(op.channels, op.height, op.width))
+        rest = self.chunk(cursor, (head.frames - 1, size), low, high, f"{label}, rest", kind, rows)
+        still = (0, 0) if head.predictor else extremes(first)
+        if still[0] == still[1] and extremes(rest) == still:
+            return np.broadcast_to(first, (head.frames, size))  # takes no memory
+        if head.predictor:
+            # Wrong residuals add up to less than 2^22 frames * 255, which int32 holds, so that the check sees them all.
+            rest = np.cumsum(rest, axis=0, dtype=np.int32)
+            rest += first
+            if rest.min() < op.low or rest.max() > op.high:
+                raise CorruptStreamError(f"{cursor.what}: a value leaves the range {op.low} to {op.high}")
+        return np.concatenate([first, rest], dtype=np.int16, casting="same_kind")
 
     def chunk(
         self,
@@ -359,7 +432,8 @@ class _Reader:
         rows: Rows | None = None,
     ) -> npt.NDArray[np.int32]:
         values, size = decode_chunk(cursor, shape, rows if self.features else None)  # tables by rows came with 1.1
-        if values.min() < low or values.max() > high:
+        least, most = extremes(values)
+        if least < low or most > high:
             raise CorruptStreamError(f"{cursor.what}: {label} leave the range {low} to {high}")
         self.count("side_info", f"{label}: table", size.table_bytes)
         self.count("overhead", f"{label}: length and padding", size.length_bytes + size.padding_bytes)

@@ -12,6 +12,7 @@ import reference_decoder
 from nvcodec import reader
 from nvcodec.bitstream import ops as o
 from nvcodec.bitstream import units
+from nvcodec.limits import LEVELS
 from nvcodec.writer import write_stream
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,10 @@ def test_limits_are_those_of_the_specification() -> None:
         ("elements alive at once", o.MAX_LIVE),
         ("multiplications of all CONVs", o.MAX_MULTIPLICATIONS),
         ("latents of a stream", reader.MAX_LATENTS),
+        ("elements alive at once for a frame in all layers", o.MAX_LIVE),
         ("frames of a stream", reader.MAX_FRAMES),
+        ("frames, or knots, of a run", reader.MAX_RUN),
+        ("units of a stream", units.MAX_UNITS),
         ("metadata, unpacked", reader.MAX_METADATA),
     ):
         row = re.search(rf"^\| {name}.*\| 2\^(\d+)", TEXT, re.MULTILINE)
@@ -66,3 +70,18 @@ def test_limits_are_those_of_the_specification() -> None:
     assert re.search(rf"^\| operations in a list \| {o.MAX_OPS} \|", TEXT, re.MULTILINE)
     assert "| weights of a list; of a stream (biases and steps not counted) | 2^25; 2^26 |" in TEXT
     assert (o.MAX_WEIGHTS, reader.MAX_NETWORK_WEIGHTS) == (2**25, 2**26)
+
+
+def test_levels_are_those_of_the_specification() -> None:
+    for name, field in (
+        ("width x height", "pixels"),
+        ("multiplications a frame, all layers", "multiplications_per_pixel"),
+        ("elements alive at once, all layers", "elements"),
+        ("and which as a whole has: frames", "frames"),
+        ("weights, biases and latents", "parameters"),
+        ("bytes", "file_bytes"),
+    ):
+        row = re.search(rf"^\| {name}[^|]*\|[^|]*\|(.*)\|$", TEXT, re.MULTILINE)
+        assert row
+        assert re.findall(r"2\^(\d+)", row[1]) == [str(getattr(level, field).bit_length() - 1) for level in LEVELS]
+        assert all(getattr(level, field).bit_count() == 1 for level in LEVELS)

@@ -149,6 +149,10 @@ class Conv(Op):
         """Step indices stored: one for ``group`` consecutive channels."""
         return -(-self.channels // self.group)
 
+    def weights(self, channels_in: int) -> int:
+        """Weights stored."""
+        return math.prod(weight_shape(self, channels_in))
+
 
 @dataclasses.dataclass(frozen=True)
 class Shuffle(Op):
@@ -517,17 +521,23 @@ def last_uses(ops: Sequence[Op], kept: frozenset[int] = frozenset()) -> list[int
     return last
 
 
-def measure(ops: Sequence[Op], results: Sequence[Tensor]) -> Cost:
-    """The cost of decoding one frame with a list whose results are ``results``."""
+def measure(ops: Sequence[Op], results: Sequence[Tensor], kept: frozenset[int] = frozenset()) -> Cost:
+    """The cost of decoding one frame with a list.
+
+    Args:
+        ops: the list.
+        results: of each operation.
+        kept: places whose results a higher layer reads.
+    """
     multiplications = weights = live = peak = 0
-    last = last_uses(ops)
+    last = last_uses(ops, kept)
     ends: dict[int, list[int]] = {}
     for place, use in enumerate(last):
         ends.setdefault(use, []).append(place)
     for place, (op, result) in enumerate(zip(ops, results, strict=True)):
         live += result.elements
         if isinstance(op, Conv):
-            size = math.prod(weight_shape(op, results[op.input].channels))
+            size = op.weights(results[op.input].channels)
             weights += size
             multiplications += size * result.height * result.width
         peak = max(peak, live)

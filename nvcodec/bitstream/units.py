@@ -15,6 +15,7 @@ MAJOR, MINOR = 1, 1
 FEATURES = 1  # bits of the required-features mask this version knows: 0, what 1.1 brought
 ANCILLARY = 1
 HEADER_BYTES = 18
+MAX_UNITS = 2**20
 
 
 class UnitType(enum.IntEnum):
@@ -175,7 +176,11 @@ def split_units(data: memoryview) -> Iterator[Unit]:
         UnsupportedVersionError: an unknown critical unit.
     """
     position = HEADER_BYTES
+    count = 0
     while position < len(data):
+        count += 1
+        if count > MAX_UNITS:
+            raise CorruptStreamError(f"the stream has more than {MAX_UNITS} units")
         if data[position : position + len(MAGIC)] == MAGIC:
             raise CorruptStreamError(f"another stream follows at byte {position}: files may not be concatenated")
         cursor = Cursor(data[position:], f"the unit at byte {position}")

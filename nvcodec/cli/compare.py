@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nvcodec.cli.options import Status, device_options, note, selection_options, volume_options
+from nvcodec.cli.options import (
+    Status,
+    device_options,
+    limit_options,
+    note,
+    read_bytes,
+    selection_options,
+    volume_options,
+)
 from nvcodec.errors import UsageError
+from nvcodec.limits import Limits
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
 @device_options
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @volume_options
 def command(
@@ -40,6 +50,8 @@ def command(
     layers: int | None,
     device: str,
     threads: int | None,
+    max_pixels: int | None,
+    max_memory: int,
     as_json: bool,
     quiet: bool,
     verbose: bool,
@@ -49,9 +61,10 @@ def command(
     Give the --crop, --scale, --start, --frames and --every that the file was encoded with.
     """
     from nvcodec.accounting import bits_per_pixel, by_layer
-    from nvcodec.reader import read_file
+    from nvcodec.reader import read_stream
 
-    stream = read_file(file)
+    limits = Limits(max_pixels, max_memory)
+    stream = read_stream(read_bytes(file, limits), limits)
     note(file, stream)
     import torch
 

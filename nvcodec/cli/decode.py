@@ -7,8 +7,9 @@ from fractions import Fraction
 
 import click
 
-from nvcodec.cli.options import RateType, Status, device_options, duration, note, volume_options
+from nvcodec.cli.options import RateType, Status, device_options, duration, limit_options, note, read_bytes, volume_options
 from nvcodec.errors import UsageError
+from nvcodec.limits import Limits
 
 
 class _Decode(click.Command):
@@ -44,6 +45,7 @@ class _Decode(click.Command):
 @click.option("--batch", type=click.IntRange(1), help="Frames decoded at once.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the pictures' checksums.")
 @device_options
+@limit_options
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 @volume_options
 def command(
@@ -60,6 +62,8 @@ def command(
     no_verify: bool,
     device: str,
     threads: int | None,
+    max_pixels: int | None,
+    max_memory: int,
     overwrite: bool,
     quiet: bool,
     verbose: bool,
@@ -73,9 +77,10 @@ def command(
     between = interpolate > 1 or fps is not None
     if between and (start or frames or (interpolate > 1 and fps)):
         raise UsageError("--interpolate or --fps go with the whole file, not with --start and --frames or each other")
-    from nvcodec.reader import read_file
+    from nvcodec.reader import read_stream
 
-    stream = read_file(file)  # a bad file is refused before torch is loaded
+    limits = Limits(max_pixels, max_memory)
+    stream = read_stream(read_bytes(file, limits), limits)  # a bad file is refused before torch is loaded
     note(file, stream)
     if start >= stream.frames:
         raise UsageError(f"--start {start} is past the last of {stream.frames} frames")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
-from nvcodec.cli.options import note
-from nvcodec.errors import InputError, UsageError
+from nvcodec.cli.options import limit_options, note, read_bytes
+from nvcodec.errors import UsageError
+from nvcodec.limits import Limits
 from nvcodec.reader import layer_ends, read_stream
 
 
@@ -17,14 +17,13 @@ from nvcodec.reader import layer_ends, read_stream
 @click.argument("file")
 @click.option("--layers", type=click.IntRange(1), required=True, help="Quality layers to keep.")
 @click.option("-o", "--output", required=True, help="The .sdmn file to write; - is standard output.")
+@limit_options
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
-def command(file: str, layers: int, output: str, overwrite: bool) -> None:
+def command(file: str, layers: int, output: str, max_pixels: int | None, max_memory: int, overwrite: bool) -> None:
     """Write the first layers of FILE as a file of its own: its first bytes, nothing is encoded anew."""
-    try:
-        data = Path(file).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
-    stream = read_stream(data)
+    limits = Limits(max_pixels, max_memory)
+    data = read_bytes(file, limits)
+    stream = read_stream(data, limits)
     note(file, stream)
     if layers > stream.layers:
         raise UsageError(f"{file} has {stream.layers} layer(s); {layers} were asked for")

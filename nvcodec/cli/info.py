@@ -6,18 +6,21 @@ import json
 
 import click
 
-from nvcodec.accounting import KINDS, bits_per_pixel, by_layer, bytes_by_kind, describe
-from nvcodec.cli.options import note
-from nvcodec.reader import read_file
+from nvcodec.accounting import KINDS, bits_per_pixel, by_layer, bytes_by_kind, describe, requirements_of
+from nvcodec.cli.options import limit_options, note, read_bytes
+from nvcodec.limits import Limits, level_of
+from nvcodec.reader import read_stream
 from nvcodec.stream import Stream
 
 
 @click.command("info")
 @click.argument("file")
+@limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(file: str, as_json: bool) -> None:
+def command(file: str, max_pixels: int | None, max_memory: int, as_json: bool) -> None:
     """Show what FILE holds and where every byte of it went."""
-    stream = read_file(file)
+    limits = Limits(max_pixels, max_memory)
+    stream = read_stream(read_bytes(file, limits), limits)
     note(file, stream)
     if as_json:
         click.echo(json.dumps(describe(stream), indent=2))
@@ -27,11 +30,14 @@ def command(file: str, as_json: bool) -> None:
 
 def _report(file: str, stream: Stream) -> list[str]:
     head = stream.segments[0].head
+    needs = requirements_of(stream)
     lines = [
         f"{file}: SDMN {stream.version[0]}.{stream.version[1]}, {head.width}x{head.height}, {stream.frames} frames, "
         f"{stream.fps:.3f} frames/s, {float(stream.seconds):.3f} s",
         f"{stream.file_bytes} bytes, {bits_per_pixel(stream):.4f} bits a pixel, {stream.parameters} parameters, "
         f"{len(stream.segments)} segment(s), {stream.layers} layer(s)",
+        f"level {level_of(needs)}: {needs.multiplications_per_pixel} multiplications a pixel, {needs.elements} "
+        f"integers alive at once; decoding takes about {-(-needs.memory // 2**20)} MiB",
         "",
     ]
     if stream.layers > 1:

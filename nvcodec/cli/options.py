@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nvcodec.errors import InputError
+from nvcodec.limits import Limits
+from nvcodec.memory import machine_memory
+
 if TYPE_CHECKING:
     from nvcodec.stream import Stream
 
@@ -63,6 +67,8 @@ class BytesType(click.ParamType):  # type: ignore[type-arg]
     name = "BYTES"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):  # a default
+            return value
         match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([KMG]?)", value, re.IGNORECASE)
         size = round(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " ")) if match else 0
         if not size:
@@ -129,6 +135,22 @@ def device_options(function: F) -> F:
     return function
 
 
+def limit_options(function: F) -> F:
+    """--max-pixels and --max-memory of a file that is read."""
+    for option in (
+        click.option(
+            "--max-memory",
+            type=BytesType(),
+            default=machine_memory,
+            show_default="all the machine has",
+            help="Refuse a file that takes more to decode, such as 2G.",
+        ),
+        click.option("--max-pixels", type=click.IntRange(1), help="Refuse a file whose pictures have more pixels."),
+    ):
+        function = option(function)
+    return function
+
+
 def volume_options(function: F) -> F:
     """-q and -v."""
     for option in (
@@ -164,6 +186,23 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
+
+
+def read_bytes(file: str, limits: Limits) -> bytes:
+    """The bytes of an SDMN file; ``-`` is standard input.
+
+    Raises:
+        InputError, LimitError, UnsupportedVersionError, CorruptStreamError: see :func:`nvcodec.reader.read_file`.
+    """
+    from nvcodec.reader import read_all
+
+    try:
+        if file == "-":
+            return read_all(sys.stdin.buffer, limits)
+        with open(file, "rb") as opened:
+            return read_all(opened, limits)
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
 
 
 def note(file: str, stream: Stream) -> None:

@@ -69,7 +69,7 @@ def decode_chunk(
     """Read a chunk of values of this shape; ``rows`` as in :func:`encode_chunk`.
 
     Returns:
-        The values, and where the bytes went.
+        The values, which may not be written to, and where the bytes went.
 
     Raises:
         CorruptStreamError: the chunk breaks a rule of the specification.
@@ -90,7 +90,8 @@ def decode_chunk(
     if isinstance(table, Constant):
         if words:
             raise CorruptStreamError(f"{cursor.what}: a constant chunk with {words} words")
-        return np.full(shape, first, np.int32), ChunkSize(count, table_bytes, length_bytes, 0, 0.0)
+        constant = np.broadcast_to(np.int32(first), shape)  # takes no memory, whatever the shape
+        return constant, ChunkSize(count, table_bytes, length_bytes, 0, 0.0)
     data = np.frombuffer(cursor.take(4 * words), "<u4").astype(np.uint32)
     coder = constriction.stream.queue.RangeDecoder(data)
     symbols = np.zeros(shape, np.int32)
@@ -106,6 +107,13 @@ def decode_chunk(
     if not coder.maybe_exhausted():
         raise CorruptStreamError(f"{cursor.what}: the range coder's data go on after the last value")
     return symbols + np.int32(first), ChunkSize(count, table_bytes, length_bytes, 4 * words, information)
+
+
+def extremes(values: npt.NDArray[np.signedinteger]) -> tuple[int, int]:
+    """The least and the largest; of a constant chunk without looking at it again and again."""
+    if not any(values.strides):
+        return int(values.flat[0]), int(values.flat[0])
+    return int(values.min()), int(values.max())
 
 
 class _Counts:

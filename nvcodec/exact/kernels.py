@@ -114,6 +114,7 @@ def unfold_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
             strip = padded[frame : frame + 1, :, row : row + count + kernel_height - 1]
             columns = F.unfold(strip, (kernel_height, kernel_width))[0]
             result[frame, :, row : row + count] = (flat @ columns).view(out, count, width)
+            del columns  # before the next strip's are made
     return result + bias.view(1, -1, 1, 1)
 
 
