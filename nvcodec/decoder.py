@@ -15,7 +15,7 @@ from typing import overload
 import numpy as np
 import torch
 
-from nvcodec.errors import InputError, UsageError, VerificationError
+from nvcodec.errors import CorruptStreamError, InputError, UsageError, VerificationError
 from nvcodec.exact.network import ExactNetwork
 from nvcodec.limits import Limits
 from nvcodec.reader import read_file
@@ -149,12 +149,38 @@ class Video:
 
         Raises:
             UsageError: there is no such frame.
+            CorruptStreamError: a frame's integers were lost when a damaged file was read.
             VerificationError: a picture does not have the checksum the stream states.
             InputError: the device has too little memory.
         """
         if frames and not 0 <= min(frames) <= max(frames) < len(self):
             raise UsageError(f"frames {min(frames)} to {max(frames)} are not all in a video of {len(self)}")
+        for frame in frames if self.stream.damage else ():
+            if self.stream.layers_of(frame) < self.layers:
+                raise CorruptStreamError(f"frame {frame} is lost")
         checker = _Checker(self.stream, self.layers) if self.verify else None
+        for pictures in self._pictures(frames, checker):
+            if checker and checker.failed:
+                first, last = checker.failed[0][0], checker.failed[0][-1]
+                which = f"frame {last} does" if first == last else f"frames {first} to {last} do"
+                raise VerificationError(
+                    f"{which} not have the checksum the stream states: "
+                    "the stream is damaged or this machine computes wrongly"
+                )
+            yield pictures
+
+    def failing(self, frames: Sequence[int]) -> list[range]:
+        """Decode ``frames`` and compare their checksums, whatever ``verify`` is; raises as :meth:`decode` does.
+
+        Returns:
+            For each checksum that does not match, the frames it covers.
+        """
+        checker = _Checker(self.stream, self.layers)
+        for _ in self._pictures(frames, checker):
+            pass
+        return checker.failed
+
+    def _pictures(self, frames: Sequence[int], checker: _Checker | None) -> Iterator[torch.Tensor]:
         place = 0
         while place < len(frames):
             segment = bisect.bisect_right(self._starts, frames[place]) - 1
@@ -289,10 +315,13 @@ class _Checker:
 
     def __init__(self, stream: Stream, layers: int) -> None:
         self.stream, self.layers = stream, layers
+        self.failed: list[range] = []  # frames of the video
         self.running: tuple[int, int, int] = (-1, -1, 0)  # segment, next frame, CRC so far
 
     def check(self, segment: int, frames: Sequence[int], pictures: torch.Tensor) -> None:
         layer = self.stream.segments[segment].layers[self.layers - 1]
+        if not len(layer.checksums):
+            return  # lost from a damaged file
         total = self.stream.segments[segment].head.frames
         group = layer.frames_per_checksum
         for frame, picture in zip(frames, pictures, strict=True):
@@ -305,9 +334,4 @@ class _Checker:
             complete = (frame + 1) % group == 0 or frame + 1 == total
             if complete and crc != int(layer.checksums[frame // group]):
                 last = self.stream.segments[segment].head.first_frame + frame
-                first = last - frame % group
-                which = f"frame {last} does" if first == last else f"frames {first} to {last} do"
-                raise VerificationError(
-                    f"{which} not have the checksum the stream states: "
-                    "the stream is damaged or this machine computes wrongly"
-                )
+                self.failed.append(range(last - frame % group, last + 1))

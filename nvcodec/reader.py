@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,6 +47,7 @@ from nvcodec.bitstream.units import (
     UnitType,
     Video,
     check_file_header,
+    salvage_units,
     split_units,
 )
 from nvcodec.entropy.coder import decode_chunk, extremes
@@ -105,9 +107,15 @@ def read_all(file: BinaryIO, limits: Limits = NO_LIMITS) -> bytes:
     return b"".join(pieces)
 
 
-def read_stream(data: bytes, limits: Limits = NO_LIMITS) -> Stream:
-    """Read and check a stream held in memory; raises as :func:`read_file` does."""
+def read_stream(data: bytes, limits: Limits = NO_LIMITS, keep_going: bool = False) -> Stream:
+    """Read and check a stream held in memory; raises as :func:`read_file` does.
+
+    With ``keep_going`` what can be used of a damaged one is read (specification, section 10.1):
+    :attr:`~nvcodec.stream.Stream.damage` and each layer's ``lost`` say what is missing.
+    """
     version = check_file_header(data)
+    if keep_going:
+        return _Reader(memoryview(data), version, limits, keep_going).read()
     try:
         return _Reader(memoryview(data), version, limits).read()
     except CutStreamError:
@@ -149,15 +157,28 @@ def _narrow(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
 
 
 class _Reader:
-    def __init__(self, data: memoryview, version: tuple[int, int], limits: Limits) -> None:
+    """One pass over the units.
+
+    With ``keep_going``, units that are not whole are passed over; ``gap`` says that there were some right before the
+    present one, so that what was expected there may have been among them.
+    """
+
+    def __init__(self, data: memoryview, version: tuple[int, int], limits: Limits, keep_going: bool = False) -> None:
         self.data = data
         self.version = version
         self.features = data[10] & FEATURES
         self.limits = limits
+        self.keep_going = keep_going
+        self.damage: list[str] = []
+        self.gap = False
+        self.ahead: Unit | None = None  # one that has been read, but is still to be used
         self.entries = [Entry("overhead", "file header", HEADER_BYTES, 0, -1)]
         self.metadata: dict[str, Any] = {}
         # Reading all units first checks every frame and checksum before anything is decoded.
-        self.units = list(split_units(data))
+        self.units, self.cut = salvage_units(data) if keep_going else (list(split_units(data)), False)
+        if self.cut:
+            end = self.units[-1].end if self.units else HEADER_BYTES
+            self.damage.append(f"the stream ends, or cannot be followed, at byte {end}")
         self.place = -1
         self.networks: dict[int, Network] = {}  # by the place of their unit
         self.metadata_left = MAX_METADATA
@@ -180,28 +201,45 @@ class _Reader:
             heads.append((head, durations))
         if not heads:
             raise CorruptStreamError("the stream has no SEGMENT unit")
+        self.ahead = unit
         segments = [Segment(head, durations, []) for head, durations in heads]
+        self.layers(segments)
+        reports = [
+            UnitReport(unit.name, unit.header.segment, unit.header.layer, unit.offset, unit.bytes)
+            for unit in self.units
+        ]
+        more = len(self.data) - self.units[-1].end
+        note = f"{more} bytes after the end of the stream are ignored" if more and not self.cut else ""
+        return Stream(
+            video, segments, self.metadata, self.version, len(self.data), self.entries, reports, note, self.damage
+        )
+
+    def layers(self, segments: list[Segment]) -> None:
+        """Read all layers of all segments, and the INDEX."""
         level = 0
         while True:
-            for number, segment in enumerate(segments):
-                segment.layers.append(self.layer(unit, number, level, segment))
-                unit = self.next("a unit")
-            self.layer_end(unit, level)
+            try:
+                layers = [self.layer(number, level, segment) for number, segment in enumerate(segments)]
+            except CorruptStreamError as error:
+                if not (self.keep_going and level):
+                    raise
+                self.damage.append(f"of the layers only the first {level} can be used: {error}")
+                return
+            for segment, layer in zip(segments, layers, strict=True):
+                segment.layers.append(layer)
+            self.layer_end(level)
             end = self.place
             after = self.next_or_none()
             if after is None or after.header.type == UnitType.INDEX:
                 break
-            unit, level = after, level + 1
+            self.ahead, level = after, level + 1
+        if self.damage or self.cut:
+            return
         if after is not None:
             self.index(after)
             end += 1
         if end != len(self.units) - 1:
             raise CorruptStreamError("after the last LAYER_END only an INDEX may stand")
-        reports = [
-            UnitReport(unit.name, unit.header.segment, unit.header.layer, unit.offset, unit.bytes)
-            for unit in self.units
-        ]
-        return Stream(video, segments, self.metadata, self.version, len(self.data), self.entries, reports)
 
     def survey(self) -> None:
         """Read the heads of all segments and networks, and hold what they ask for against the limits; whether they
@@ -209,6 +247,8 @@ class _Reader:
         segments: list[tuple[SegmentHead, list[Network]]] = []
         frames = weights = latents = 0
         for place, unit in enumerate(self.units):
+            if not unit.whole:
+                continue
             if unit.header.type == UnitType.SEGMENT:
                 segments.append((SegmentHead.unpack(self.cursor(unit)), []))
                 frames += segments[-1][0].frames
@@ -216,9 +256,16 @@ class _Reader:
                 if unit.header.segment >= len(segments):
                     raise CorruptStreamError(f"NETWORK at byte {unit.offset}: there is no segment of its number")
                 head, networks = segments[unit.header.segment]
-                ops = unpack_ops(self.cursor(unit))
+                if unit.header.layer != len(networks):
+                    continue  # those between are missing
                 below = {level: tensors for level, (_, tensors) in enumerate(networks)}
-                tensors = infer(ops, below, (head.height, head.width))
+                try:
+                    ops = unpack_ops(self.cursor(unit))
+                    tensors = infer(ops, below, (head.height, head.width))
+                except CorruptStreamError:
+                    if not (self.keep_going and networks):
+                        raise
+                    continue
                 networks.append((ops, tensors))
                 self.networks[place] = (ops, tensors)
                 weights += sum(op.weights(tensors[op.input].channels) for op in ops if isinstance(op, Conv))
@@ -247,21 +294,69 @@ class _Reader:
             raise CutStreamError(f"the stream ends where {what} was expected")
         return unit
 
+    def expected(self, kind: UnitType, segment: int, layer: int) -> Unit | None:
+        """The next unit, which has to be this one; None where it may be among those that are damaged or cut off.
+
+        Raises:
+            CorruptStreamError: it is another one.
+        """
+        what = f"{kind.name} of segment {segment}, layer {layer}"
+        unit = self.next_or_none()
+        if unit is None and not self.gap:
+            raise CutStreamError(f"the stream ends where {what} was expected")
+        head = unit and unit.header
+        if head and (head.type, head.segment, head.layer) == (kind, segment, layer):
+            return unit
+        if not self.gap:
+            assert unit and head
+            raise CorruptStreamError(
+                f"{unit.name} of segment {head.segment}, layer {head.layer} at byte {unit.offset}; expected {what}"
+            )
+        self.ahead = unit
+        return None
+
+    def needed(self, kind: UnitType, segment: int, layer: int) -> Unit:
+        """The same where a layer cannot be used without it."""
+        unit = self.expected(kind, segment, layer)
+        if unit is None:
+            raise CorruptStreamError(f"{kind.name} of segment {segment}, layer {layer} is damaged")
+        return unit
+
     def next_or_none(self) -> Unit | None:
         """The next unit that is not skipped: METADATA is taken in here, unknown ancillary units passed over."""
+        if self.ahead:
+            unit, self.ahead = self.ahead, None
+            return unit
+        self.gap = False
         while self.place + 1 < len(self.units):
             self.place += 1
             unit = self.units[self.place]
+            if not unit.whole:
+                self.gap = True
+                self.damage.append(f"{unit.name} at byte {unit.offset} is damaged")
+                continue
             self.count("overhead", f"{unit.name} framing and checksum", UNIT_HEADER_BYTES + CRC_BYTES)
             kind = unit.header.type
             if kind in (UnitType.METADATA, UnitType.AUDIO):
                 self.expect(unit, UnitType(kind), 0, 0)
             if kind == UnitType.METADATA:
-                self.read_metadata(unit)
+                with self.tolerance():
+                    self.read_metadata(unit)
             elif unit.known and kind != UnitType.AUDIO:
                 return unit
             self.count("overhead", unit.name, len(unit.payload))
+        self.gap |= self.cut
         return None
+
+    @contextlib.contextmanager
+    def tolerance(self) -> Iterator[None]:
+        """With ``keep_going``, what is corrupt in the block is damage and no error."""
+        try:
+            yield
+        except CorruptStreamError as error:
+            if not self.keep_going:
+                raise
+            self.damage.append(str(error))
 
     def count(self, kind: str, label: str, size: int, values: int = 0) -> None:
         if size:
@@ -325,29 +420,37 @@ class _Reader:
             raise CorruptStreamError(f"{cursor.what}: the metadata are not an object of {size} bytes")
         self.metadata.update(metadata)
 
-    def layer(self, unit: Unit, number: int, level: int, segment: Segment) -> Layer:
-        self.expect(unit, UnitType.NETWORK, number, level)
+    def layer(self, number: int, level: int, segment: Segment) -> Layer:
+        unit = self.needed(UnitType.NETWORK, number, level)
+        if self.place not in self.networks:
+            raise CorruptStreamError(f"{self.cursor(unit).what} breaks a rule")
         ops, tensors = self.networks[self.place]
         if not self.features and any(isinstance(op, Grid) for op in ops):
             raise UnsupportedVersionError("a GRID is not supported without the feature bit of version 1.1")
         self.count("side_info", "network", len(unit.payload))
-        unit = self.next("a WEIGHTS unit")
-        self.expect(unit, UnitType.WEIGHTS, number, level)
-        convs = self.weights(unit, ops, tensors)
+        convs = self.weights(self.needed(UnitType.WEIGHTS, number, level), ops, tensors)
         latents = {}
+        lost: list[range] = []
         for place, op in enumerate(ops):
             if isinstance(op, Transmitted):
-                latents[place] = self.latents(place, op, number, level, segment.head.frames)
-        unit = self.next("a CHECKSUMS unit")
-        self.expect(unit, UnitType.CHECKSUMS, number, level)
+                latents[place], missing = self.latents(place, op, number, level, segment.head.frames)
+                lost += missing
+        group, sums = 1, np.zeros(0, np.uint32)
+        if unit := self.expected(UnitType.CHECKSUMS, number, level):  # type: ignore[assignment]
+            with self.tolerance():
+                group, sums = self.checksums(unit, segment.head.frames)
+        return Layer(ops, tensors, convs, latents, group, sums, tuple(lost))
+
+    def checksums(self, unit: Unit, frames: int) -> tuple[int, npt.NDArray[np.uint32]]:
+        """How many frames one covers, and all of them."""
         cursor = self.cursor(unit)
         group = cursor.integer("I")
-        if not 1 <= group <= segment.head.frames:
-            raise CorruptStreamError(f"{cursor.what}: one checksum for {group} of {segment.head.frames} frames")
-        sums = np.frombuffer(cursor.take(4 * -(-segment.head.frames // group)), "<u4")
+        if not 1 <= group <= frames:
+            raise CorruptStreamError(f"{cursor.what}: one checksum for {group} of {frames} frames")
+        sums = np.frombuffer(cursor.take(4 * -(-frames // group)), "<u4")
         cursor.end()
         self.count("overhead", "picture checksums", len(unit.payload))
-        return Layer(ops, tensors, convs, latents, group, sums.astype(np.uint32))
+        return group, sums.astype(np.uint32)
 
     def weights(self, unit: Unit, ops: tuple[Op, ...], tensors: tuple[Tensor, ...]) -> dict[int, ConvWeights]:
         cursor = self.cursor(unit)
@@ -371,19 +474,41 @@ class _Reader:
         cursor.end()
         return convs
 
-    def latents(self, place: int, op: Transmitted, number: int, level: int, frames: int) -> npt.NDArray[np.int16]:
+    def latents(
+        self, place: int, op: Transmitted, number: int, level: int, frames: int
+    ) -> tuple[npt.NDArray[np.int16], list[range]]:
+        """The values of an operation, and the frames whose values are lost; these have a value of its range."""
         frames = op.transmitted(frames)
+        size = op.channels * op.height * op.width
         if isinstance(op, Grid):
             kind, what = "grids", "knots"
         else:
             kind, what = "embeddings" if op.kind == LatentKind.EMBEDDING else "skip_features", "frames"
-        runs = []
+        runs: list[npt.NDArray[np.int16]] = []
+        lost: list[range] = []
         done = 0
+
+        def lose(until: int) -> None:
+            nonlocal done
+            if isinstance(op, Grid):
+                raise CorruptStreamError(f"knots of operation {place}, which all frames need, are damaged")
+            lost.append(range(done, until))
+            runs.append(np.broadcast_to(np.int16(min(max(0, op.low), op.high)), (until - done, size)))
+            done = until
+
         while done < frames:
-            unit = self.next("a LATENTS unit")
-            self.expect(unit, UnitType.LATENTS, number, level)
+            unit = self.expected(UnitType.LATENTS, number, level)
+            if unit is None:
+                lose(frames)
+                break
             cursor = self.cursor(unit)
             head = LatentsHead.unpack(cursor)
+            if self.gap and head.op != place:
+                self.ahead = unit
+                lose(frames)
+                break
+            if self.gap and done < head.first < frames:
+                lose(head.first)
             self.count("side_info", f"latent {place} run", cursor.position)
             if (head.op, head.first) != (place, done) or head.frames > frames - done:
                 raise CorruptStreamError(
@@ -393,11 +518,15 @@ class _Reader:
             if head.frames > MAX_RUN:
                 raise CorruptStreamError(f"{cursor.what}: {head.frames} {what} in a run; at most {MAX_RUN} may stand")
             label = f"latent {place} {what} {done} to {done + head.frames - 1}"
-            runs.append(self.run(cursor, op, head, label, kind))
-            cursor.end()
-            done += head.frames
+            with self.tolerance():
+                run = self.run(cursor, op, head, label, kind)
+                cursor.end()
+                runs.append(run)
+                done += head.frames
+                continue
+            lose(done + head.frames)
         values = runs[0] if len(runs) == 1 else np.concatenate(runs)
-        return values.reshape(frames, op.channels, op.height, op.width)
+        return values.reshape(frames, op.channels, op.height, op.width), lost
 
     def run(self, cursor: Cursor, op: Transmitted, head: LatentsHead, label: str, kind: str) -> npt.NDArray[np.int16]:
         """The values of a run, [frames, values]."""
@@ -414,7 +543,6 @@ class _Reader:
         if still[0] == still[1] and extremes(rest) == still:
             return np.broadcast_to(first, (head.frames, size))  # takes no memory
         if head.predictor:
-            # Wrong residuals add up to less than 2^22 frames * 255, which int32 holds, so that the check sees them all.
             rest = np.cumsum(rest, axis=0, dtype=np.int32)
             rest += first
             if rest.min() < op.low or rest.max() > op.high:
@@ -440,8 +568,10 @@ class _Reader:
         self.count(kind, label, size.word_bytes - size.padding_bytes, size.values)
         return values
 
-    def layer_end(self, unit: Unit, level: int) -> None:
-        self.expect(unit, UnitType.LAYER_END, 0, level)
+    def layer_end(self, level: int) -> None:
+        unit = self.expected(UnitType.LAYER_END, 0, level)
+        if unit is None or self.damage:
+            return
         cursor = self.cursor(unit)
         end = LayerEnd.unpack(cursor)
         stated = bytes(cursor.take(HASH_BYTES))

@@ -51,7 +51,8 @@ class Layer:
         convs: the integers of each CONV, by its place.
         latents: int16 [frames or knots, channels, height, width] of each LATENT and GRID, by its place.
         frames_per_checksum: frames that one entry of ``checksums`` covers.
-        checksums: CRC-32 of the shown RGB bytes, uint32.
+        checksums: CRC-32 of the shown RGB bytes, uint32; none where they were lost.
+        lost: frames of a damaged file whose latents are not there.
     """
 
     ops: tuple[Op, ...]
@@ -60,6 +61,7 @@ class Layer:
     latents: dict[int, npt.NDArray[np.int16]]
     frames_per_checksum: int
     checksums: npt.NDArray[np.uint32]
+    lost: tuple[range, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -112,7 +114,8 @@ class Stream:
     """A whole video.
 
     ``entries`` and ``units`` are filled by the reader; the entries' bytes add up to ``file_bytes``. ``note`` says what
-    is missing of a file that was cut inside a layer and of which the layers below are used; else it is empty.
+    is missing of a file that was cut inside a layer and of which the layers below are used, or what follows its end;
+    else it is empty. ``damage`` says, sentence by sentence, what could not be read of one that was read nevertheless.
     """
 
     video: Video
@@ -123,6 +126,7 @@ class Stream:
     entries: list[Entry] = dataclasses.field(default_factory=list)
     units: list[UnitReport] = dataclasses.field(default_factory=list)
     note: str = ""
+    damage: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def frames(self) -> int:
@@ -158,6 +162,16 @@ class Stream:
     def layers(self) -> int:
         """Layers of every segment."""
         return len(self.segments[0].layers)
+
+    def layers_of(self, frame: int) -> int:
+        """How many layers, from the base up, have all integers of a frame: fewer than ``layers`` only in a damaged
+        file."""
+        for segment in self.segments:
+            place = frame - segment.head.first_frame
+            if place < segment.head.frames:
+                lost = [any(place in run for run in layer.lost) for layer in segment.layers]
+                return lost.index(True) if True in lost else len(lost)
+        raise IndexError(f"frame {frame} of {self.frames}")
 
     @property
     def parameters(self) -> int:

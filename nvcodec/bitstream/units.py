@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import zlib
@@ -51,11 +52,12 @@ CRC_BYTES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A unit as it lies in the file."""
+    """A unit as it lies in the file; ``whole`` where its checksum matches."""
 
     header: UnitHeader
     payload: memoryview
     offset: int
+    whole: bool
 
     @property
     def known(self) -> bool:
@@ -181,27 +183,70 @@ def split_units(data: memoryview) -> Iterator[Unit]:
         count += 1
         if count > MAX_UNITS:
             raise CorruptStreamError(f"the stream has more than {MAX_UNITS} units")
-        if data[position : position + len(MAGIC)] == MAGIC:
-            raise CorruptStreamError(f"another stream follows at byte {position}: files may not be concatenated")
-        cursor = Cursor(data[position:], f"the unit at byte {position}")
-        if cursor.left < UNIT_HEADER_BYTES:
-            raise CutStreamError(f"the stream ends inside the unit at byte {position}")
-        header = UnitHeader.unpack(cursor)
-        if cursor.left < header.length + CRC_BYTES:
-            raise CutStreamError(f"the stream ends inside the unit at byte {position}")
-        payload = cursor.take(header.length)
-        stated = cursor.integer("I")
-        if zlib.crc32(data[position : position + UNIT_HEADER_BYTES + header.length]) != stated:
+        unit = _unit_at(data, position)
+        if not unit.whole:
             raise CorruptStreamError(f"the unit at byte {position} is damaged: its checksum does not match")
-        unit = Unit(header, payload, position)
-        if header.flags & ~ANCILLARY:
-            raise CorruptStreamError(f"{unit.name} at byte {position} has reserved flags set")
-        if not unit.known and not header.flags & ANCILLARY:
-            raise UnsupportedVersionError(f"critical unit type {header.type} is not known to this version")
-        if unit.known and bool(header.flags & ANCILLARY) != (header.type >= UnitType.INDEX):
-            raise CorruptStreamError(f"{unit.name} at byte {position} has the wrong ancillary flag")
+        _check_kind(unit)
         yield unit
         position = unit.end
+
+
+def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
+    """The units of a stream that may be damaged (specification, section 10.1), those that are not whole among them.
+
+    What follows the last LAYER_END or INDEX and holds no whole unit is left out.
+
+    Returns:
+        The units, and whether the data end, or can be followed no further, before a LAYER_END or INDEX.
+
+    Raises:
+        UnsupportedVersionError: an unknown critical unit.
+    """
+    units: list[Unit] = []
+    with contextlib.suppress(CorruptStreamError):
+        position = HEADER_BYTES
+        while position < len(data) and len(units) < MAX_UNITS:
+            unit = _unit_at(data, position)
+            if unit.whole:
+                _check_kind(unit)
+            units.append(unit)
+            position = unit.end
+    whole = [place for place, unit in enumerate(units) if unit.whole]
+    if whole and units[whole[-1]].header.type in (UnitType.LAYER_END, UnitType.INDEX):
+        return units[: whole[-1] + 1], False
+    return units, True
+
+
+def _unit_at(data: memoryview, position: int) -> Unit:
+    """The unit that starts at a byte.
+
+    Raises:
+        CutStreamError: the data end inside it.
+        CorruptStreamError: another stream starts there.
+    """
+    if data[position : position + len(MAGIC)] == MAGIC:
+        raise CorruptStreamError(f"another stream follows at byte {position}: files may not be concatenated")
+    cursor = Cursor(data[position:], f"the unit at byte {position}")
+    if cursor.left < UNIT_HEADER_BYTES:
+        raise CutStreamError(f"the stream ends inside the unit at byte {position}")
+    header = UnitHeader.unpack(cursor)
+    if cursor.left < header.length + CRC_BYTES:
+        raise CutStreamError(f"the stream ends inside the unit at byte {position}")
+    payload = cursor.take(header.length)
+    stated = cursor.integer("I")
+    whole = zlib.crc32(data[position : position + UNIT_HEADER_BYTES + header.length]) == stated
+    return Unit(header, payload, position, whole)
+
+
+def _check_kind(unit: Unit) -> None:
+    """Raises CorruptStreamError or UnsupportedVersionError where a unit's type and flags may not stand."""
+    header = unit.header
+    if header.flags & ~ANCILLARY:
+        raise CorruptStreamError(f"{unit.name} at byte {unit.offset} has reserved flags set")
+    if not unit.known and not header.flags & ANCILLARY:
+        raise UnsupportedVersionError(f"critical unit type {header.type} is not known to this version")
+    if unit.known and bool(header.flags & ANCILLARY) != (header.type >= UnitType.INDEX):
+        raise CorruptStreamError(f"{unit.name} at byte {unit.offset} has the wrong ancillary flag")
 
 
 def pack_durations(durations: tuple[int, ...]) -> bytes:

@@ -7,8 +7,17 @@ from fractions import Fraction
 
 import click
 
-from nvcodec.cli.options import RateType, Status, device_options, duration, limit_options, note, read_bytes, volume_options
-from nvcodec.errors import UsageError
+from nvcodec.cli.options import (
+    RateType,
+    Status,
+    device_options,
+    duration,
+    limit_options,
+    note,
+    read_bytes,
+    volume_options,
+)
+from nvcodec.errors import CorruptStreamError, UsageError
 from nvcodec.limits import Limits
 
 
@@ -44,6 +53,11 @@ class _Decode(click.Command):
 )
 @click.option("--batch", type=click.IntRange(1), help="Frames decoded at once.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the pictures' checksums.")
+@click.option(
+    "--keep-going",
+    is_flag=True,
+    help="Of a damaged file decode what can be; what cannot is concealed and named on stderr. Exit code 4 then.",
+)
 @device_options
 @limit_options
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
@@ -60,6 +74,7 @@ def command(
     fps: Fraction | None,
     batch: int | None,
     no_verify: bool,
+    keep_going: bool,
     device: str,
     threads: int | None,
     max_pixels: int | None,
@@ -77,10 +92,12 @@ def command(
     between = interpolate > 1 or fps is not None
     if between and (start or frames or (interpolate > 1 and fps)):
         raise UsageError("--interpolate or --fps go with the whole file, not with --start and --frames or each other")
+    if between and keep_going:
+        raise UsageError("--interpolate and --fps need every frame; they do not go with --keep-going")
     from nvcodec.reader import read_stream
 
     limits = Limits(max_pixels, max_memory)
-    stream = read_stream(read_bytes(file, limits), limits)  # a bad file is refused before torch is loaded
+    stream = read_stream(read_bytes(file, limits), limits, keep_going)  # a bad file is refused before torch is loaded
     note(file, stream)
     if start >= stream.frames:
         raise UsageError(f"--start {start} is past the last of {stream.frames} frames")
@@ -90,6 +107,7 @@ def command(
 
     import torch
 
+    from nvcodec.conceal import conceal, pictures_of, report
     from nvcodec.decoder import Video
     from nvcodec.video.sinks import Md5Sink, NullSink, Sink, open_sink
 
@@ -97,13 +115,14 @@ def command(
         torch.set_num_threads(threads)
     video = Video(stream, device=device, verify=not no_verify, batch=batch, layers=layers)
     chosen = range(start, min(stream.frames, start + (frames or stream.frames)))
+    shown = conceal(video, chosen) if keep_going else []
     time_base = stream.time_base / interpolate
     if fps is not None:
         (time_base, ticks), decoded = video.at_rate_ticks(fps), video.at_rate(fps)
     elif interpolate > 1:
         ticks, decoded = video.interpolated_ticks(interpolate), video.interpolated(interpolate)
     else:
-        ticks, decoded = stream.ticks, video.decode(chosen)
+        ticks, decoded = stream.ticks, pictures_of(video, shown) if keep_going else video.decode(chosen)
     if between:
         chosen = range(len(ticks))
     sink: Sink
@@ -140,3 +159,5 @@ def command(
         click.echo(f"{done} frames  {seconds:.3f} s  {done / seconds:.2f} frames/s")
     elif verbose or (output not in (None, "-") and not quiet):
         click.echo(f"{done} frames in {seconds:.1f} s, {done / seconds:.1f} frames/s", err=True)
+    if found := report(video, chosen, shown):
+        raise CorruptStreamError(f"{file} is damaged, and was decoded nevertheless: {found}")

@@ -13,7 +13,7 @@ import click
 from nvcodec import __version__
 from nvcodec.errors import NvcodecError
 
-COMMANDS = ("encode", "decode", "info", "extract", "compare", "bench")
+COMMANDS = ("encode", "decode", "info", "extract", "verify", "compare", "bench")
 INTERRUPTED = 130
 
 
