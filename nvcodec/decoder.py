@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -50,7 +50,8 @@ class Video:
     """The frames of an SDMN file, decoded when asked for.
 
     ``video[i]`` is frame i as a uint8 tensor [3, height, width]; ``video[a:b:c]`` a stack [frames, 3, height, width];
-    iterating yields one frame after the other. Every frame's checksum is compared unless ``verify`` is False.
+    iterating yields one frame after the other. Every frame's checksum is compared unless ``verify`` is False. Several
+    threads may use one object at once; it may be copied to other processes, and serve as a ``DataLoader``'s dataset.
 
     Args:
         stream: a path, or a :class:`~nvcodec.stream.Stream` already read.
@@ -283,17 +284,17 @@ class Video:
         return time_base, [(int(first / time_base) + number * duration, duration) for number in range(count)]
 
     def _network(self, segment: int) -> ExactNetwork:
-        if segment not in self._networks:
-            self._networks = {  # one at a time: a stream may have many
-                segment: ExactNetwork(
-                    self.stream.segments[segment],
-                    segment,
-                    self.stream.video.seed,
-                    self.device,
-                    self.layers,
-                )
-            }
-        return self._networks[segment]
+        network = self._networks.get(segment)  # looked up once: another thread may put another one in its place
+        if network is None:
+            network = ExactNetwork(
+                self.stream.segments[segment], segment, self.stream.video.seed, self.device, self.layers
+            )
+            self._networks = {segment: network}  # one at a time: a stream may have many
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes, the workers of a ``DataLoader`` among them: they make networks of their own."""
+        return {**self.__dict__, "_networks": {}}
 
     def _batch_size(self, segment: int) -> int:
         if self.device.type == "cpu":

@@ -9,6 +9,7 @@ library's kernel only where it has reproduced unfold + matrix product on the ver
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -72,8 +73,17 @@ class _Flags:
                 for put, value in self.saved:
                     put(value)
 
+    def after_fork(self) -> None:
+        """In a child process there is only the thread that forked: whoever else was decoding is not there any more."""
+        self.lock = threading.Lock()
+        if self.users:
+            self.users = 1
+            self.leave()
+
 
 _FLAGS = _Flags()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_FLAGS.after_fork)
 
 
 @contextlib.contextmanager
