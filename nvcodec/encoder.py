@@ -43,7 +43,7 @@ from nvcodec.video.clip import Clip, steady
 from nvcodec.video.frames import Frames
 from nvcodec.video.motion import change
 from nvcodec.video.reader import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
-from nvcodec.video.sinks import atomic_file, check_writable
+from nvcodec.video.sinks import atomic_file, check_writable, is_same_file
 
 DEFAULT_LAMBDA = 1.5
 STILL = 0.55  # of the detail, at most, is another four frames later where a clip counts as still
@@ -182,6 +182,8 @@ def encode(
     starting = None if init is None else DecodedVideo(init, device=device)
     outputs = [] if output is None else file_names(os.fspath(output), goal.file_bytes)
     for path in outputs:
+        if is_same_file(path, source):
+            raise UsageError(f"{path} is the source; give the output another name")
         if os.path.exists(path) and not overwrite:
             raise UsageError(f"{path} exists; -y overwrites it")
     kept = None if joint else checkpoint.path_beside(output)  # of several fits at once none is kept

@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from nvcodec.bitstream.ops import Below, Conv, Grid, Latent, Noise, Op, Tensor, Transmitted, measure
+from nvcodec.bitstream.ops import Below, Conv, Grid, Latent, Noise, Op, Table, Tensor, Transmitted, measure
 from nvcodec.bitstream.units import SegmentHead
 from nvcodec.errors import LimitError
 
@@ -18,6 +18,7 @@ Network = tuple[tuple[Op, ...], tuple[Tensor, ...]]
 FIXED_MEMORY, UNIT_MEMORY, FRAME_MEMORY = 64 * 2**20, 1500, 200
 WEIGHT_MEMORY, LATENT_MEMORY, ELEMENT_MEMORY = 8, 2, 4
 INTEGER_SCRATCH = 24  # bytes for each integer of the largest convolution or latent while it is entropy-decoded
+TABLE_ELEMENTS = 3  # a TABLE's entry: on the device, and where tables are kept as integers
 STRIP = 2**24  # elements of a convolution's unfolded strip of rows (exact/kernels.py)
 
 
@@ -134,7 +135,7 @@ def requirements(
         multiplications = max(multiplications, products)
         per_pixel = max(per_pixel, -(-products // size))
         elements = max(elements, alive)
-        tensors = max(tensors, alive + scratch + 3 * size)
+        entries = 0
         for ops, results in networks:
             for op in ops:
                 count = 0
@@ -145,7 +146,10 @@ def requirements(
                 elif isinstance(op, Transmitted):
                     count = op.transmitted(head.frames) * op.channels * op.height * op.width
                     latents += count
+                elif isinstance(op, Table):
+                    entries += results[op.input].high - results[op.input].low + 1
                 largest = max(largest, count)
+        tensors = max(tensors, alive + scratch + 3 * size + TABLE_ELEMENTS * entries)
     memory = FIXED_MEMORY + file_bytes + UNIT_MEMORY * units + FRAME_MEMORY * frames
     memory += WEIGHT_MEMORY * weights + LATENT_MEMORY * latents + INTEGER_SCRATCH * largest + ELEMENT_MEMORY * tensors
     return Requirements(

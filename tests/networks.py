@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Sequence
 
@@ -9,8 +10,10 @@ import numpy as np
 import torch
 
 from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.units import SegmentHead, Video
+from nvcodec.bitstream.fields import varint
+from nvcodec.bitstream.units import LatentsHead, LayerEnd, SegmentHead, UnitType, Video, pack_file_header, pack_unit
 from nvcodec.decoder import picture_bytes
+from nvcodec.entropy.tables import Constant
 from nvcodec.errors import CorruptStreamError
 from nvcodec.exact.bounds import LIMIT, reach, rounded_bias
 from nvcodec.exact.network import ExactNetwork
@@ -143,3 +146,46 @@ def random_stream(seed: int, *, segments: int = 1, layers: int = 1, operations: 
             segment.layers[level].frames_per_checksum = group
             segment.layers[level].checksums = np.array(sums, np.uint32)
     return stream
+
+
+ZERO = Constant(0, 1).pack() + varint(0)  # a chunk of zeros, as many as there have to be
+
+
+def zeros(
+    width: int,
+    height: int,
+    frames: int,
+    layers: Sequence[Sequence[o.Op]],
+    run: int = 1024,
+    metadata: Sequence[bytes] = (),
+) -> bytes:
+    """A file whose weights and latents are all zero: a few bytes, however large they are."""
+    out = bytearray(pack_file_header())
+    count = 0
+
+    def put(kind: UnitType, payload: bytes, layer: int = 0) -> None:
+        nonlocal count
+        count += 1
+        out.extend(pack_unit(kind, payload, 0, layer))
+
+    put(UnitType.VIDEO, Video(0, 2, 2, 2, 0, 1, 1, 1, 25, 0).pack())
+    put(UnitType.SEGMENT, SegmentHead(0, frames, width, height, 0, 1).pack())
+    for payload in metadata:
+        put(UnitType.METADATA, payload)
+    for level, ops in enumerate(layers):
+        put(UnitType.NETWORK, o.pack_ops(ops), level)
+        put(UnitType.WEIGHTS, 3 * ZERO * sum(isinstance(op, o.Conv) for op in ops), level)
+        for place, op in enumerate(ops):
+            if isinstance(op, o.Transmitted):
+                for first in range(0, op.transmitted(frames), run):
+                    length = min(run, op.transmitted(frames) - first)
+                    rest = ZERO if length > 1 else b""
+                    put(UnitType.LATENTS, LatentsHead(place, first, length, 1).pack() + ZERO + rest, level)
+        put(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4), level)
+        put(UnitType.LAYER_END, LayerEnd(count).pack() + hashlib.sha256(out).digest(), level)
+    return bytes(out)
+
+
+def picture(width: int, height: int) -> o.Latent:
+    """A network of one operation whose latents are the picture."""
+    return o.Latent(3, height, width, 0, 127, 0)

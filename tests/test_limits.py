@@ -3,73 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import zstandard
-from networks import random_stream
+from networks import picture, random_stream, zeros
 
 import nvcodec
 from nvcodec import reader
 from nvcodec.accounting import describe, requirements_of
 from nvcodec.bitstream import ops as o
 from nvcodec.bitstream import units
-from nvcodec.bitstream.fields import varint
-from nvcodec.bitstream.units import LatentsHead, LayerEnd, SegmentHead, UnitType, Video, pack_file_header, pack_unit
 from nvcodec.cli.main import run
-from nvcodec.entropy.tables import Constant
 from nvcodec.errors import CorruptStreamError, InputError, LimitError
 from nvcodec.limits import LEVELS, Limits, Requirements, level_of, requirements
 from nvcodec.reader import read_file, read_stream
 from nvcodec.writer import write_stream
-
-ZERO = Constant(0, 1).pack() + varint(0)  # a chunk of zeros, as many as there have to be
-
-
-def zeros(
-    width: int,
-    height: int,
-    frames: int,
-    layers: Sequence[Sequence[o.Op]],
-    run: int = 1024,
-    metadata: Sequence[bytes] = (),
-) -> bytes:
-    """A file whose weights and latents are all zero: a few bytes, however large they are."""
-    out = bytearray(pack_file_header())
-    count = 0
-
-    def put(kind: UnitType, payload: bytes, layer: int = 0) -> None:
-        nonlocal count
-        count += 1
-        out.extend(pack_unit(kind, payload, 0, layer))
-
-    put(UnitType.VIDEO, Video(0, 2, 2, 2, 0, 1, 1, 1, 25, 0).pack())
-    put(UnitType.SEGMENT, SegmentHead(0, frames, width, height, 0, 1).pack())
-    for payload in metadata:
-        put(UnitType.METADATA, payload)
-    for level, ops in enumerate(layers):
-        put(UnitType.NETWORK, o.pack_ops(ops), level)
-        put(UnitType.WEIGHTS, 3 * ZERO * sum(isinstance(op, o.Conv) for op in ops), level)
-        for place, op in enumerate(ops):
-            if isinstance(op, o.Transmitted):
-                for first in range(0, op.transmitted(frames), run):
-                    length = min(run, op.transmitted(frames) - first)
-                    rest = ZERO if length > 1 else b""
-                    put(UnitType.LATENTS, LatentsHead(place, first, length, 1).pack() + ZERO + rest, level)
-        put(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4), level)
-        put(UnitType.LAYER_END, LayerEnd(count).pack() + hashlib.sha256(out).digest(), level)
-    return bytes(out)
-
-
-def picture(width: int, height: int) -> o.Latent:
-    """A network of one operation whose latents are the picture."""
-    return o.Latent(3, height, width, 0, 127, 0)
-
 
 LARGE = zeros(1024, 1024, 40, [[picture(1024, 1024)]])
 
@@ -225,6 +177,7 @@ def test_segments_count_by_the_largest() -> None:
     assert needs.parameters == sum(one.parameters for one in single) == stream.parameters
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 def test_memory_is_estimated_from_above(tmp_path: Path) -> None:
     """In a process of its own: what decoding a frame takes, beside torch, and what was estimated."""
     ops = [o.Latent(16, 64, 128, 0, 9, 0), o.Conv(0, 512, 3, 3, 4, 0, 0, 255), o.Shuffle(1, 4)]
@@ -235,12 +188,14 @@ def test_memory_is_estimated_from_above(tmp_path: Path) -> None:
 import torch
 from nvcodec.accounting import requirements_of
 from nvcodec.decoder import Video
-from nvcodec.memory import peak_memory, used_memory
+from nvcodec.memory import used_memory
 torch.set_num_threads(1)
 before = used_memory()
 video = Video({str(path)!r}, device="cpu", verify=False)
 video[0]
-print(peak_memory() - before, requirements_of(video.stream).memory)
+# Not ru_maxrss, which starts at what the parent process had.
+peak = 1024 * int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+print(peak - before, requirements_of(video.stream).memory)
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     taken, estimated = map(int, result.stdout.split())

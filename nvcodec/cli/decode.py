@@ -109,7 +109,7 @@ def command(
 
     from nvcodec.conceal import conceal, pictures_of, report
     from nvcodec.decoder import Video
-    from nvcodec.video.sinks import Md5Sink, NullSink, Sink, open_sink
+    from nvcodec.video.sinks import Md5Sink, NullSink, Sink, is_same_file, open_sink
 
     if threads:
         torch.set_num_threads(threads)
@@ -127,6 +127,8 @@ def command(
         chosen = range(len(ticks))
     sink: Sink
     if output is not None:
+        if is_same_file(output, file):
+            raise UsageError(f"{output} is the file to decode; give the output another name")
         sink = open_sink(
             output,
             width=video.width,

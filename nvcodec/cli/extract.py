@@ -31,9 +31,13 @@ def command(file: str, layers: int, output: str, max_pixels: int | None, max_mem
     if output == "-":
         sys.stdout.buffer.write(kept)
         return
+    from nvcodec.video.sinks import atomic_file, is_same_file
+
+    if is_same_file(output, file):
+        raise UsageError(f"{output} is the file to take from; give the output another name")
+    if os.path.isdir(output):
+        raise UsageError(f"{output} is a folder; name the .sdmn file to write")
     if os.path.exists(output) and not overwrite:
         raise UsageError(f"{output} exists; -y overwrites it")
-    from nvcodec.video.sinks import atomic_file
-
     with atomic_file(output) as temporary:
         temporary.write_bytes(kept)

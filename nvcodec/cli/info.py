@@ -32,7 +32,8 @@ def _report(file: str, stream: Stream) -> list[str]:
     head = stream.segments[0].head
     needs = requirements_of(stream)
     lines = [
-        f"{file}: SDMN {stream.version[0]}.{stream.version[1]}, {head.width}x{head.height}, {stream.frames} frames, "
+        f"{click.format_filename(file)}: SDMN {stream.version[0]}.{stream.version[1]}, {head.width}x{head.height}, "
+        f"{stream.frames} frames, "
         f"{stream.fps:.3f} frames/s, {float(stream.seconds):.3f} s",
         f"{stream.file_bytes} bytes, {bits_per_pixel(stream):.4f} bits a pixel, {stream.parameters} parameters, "
         f"{len(stream.segments)} segment(s), {stream.layers} layer(s)",

@@ -64,10 +64,10 @@ def run(arguments: list[str] | None = None) -> int:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "nvcodec"
         return _fail(f"{error.format_message()} (see '{where} --help')", 2)
     except BrokenPipeError:
-        # The reader of our output has gone; that is its right. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_broken_stdout()  # its reader has gone; that is its right
         return 0
     except OSError as error:
+        _forget_broken_stdout()
         return _fail(f"cannot read or write: {error.strerror or error}", 3)
     except MemoryError:
         return _fail("too little memory", 3)
@@ -77,6 +77,15 @@ def run(arguments: list[str] | None = None) -> int:
         return _fail(
             f"internal error: {type(error).__name__}: {error}; NVCODEC_TRACEBACK=1 shows where, please report it", 1
         )
+
+
+def _forget_broken_stdout() -> None:
+    """Where what is still to be written to stdout cannot be, Python would try and complain again at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:

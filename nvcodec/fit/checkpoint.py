@@ -84,6 +84,9 @@ def save(fit: Fit, path: Path, lower: bytes = b"") -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}") from None
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def discard(path: Path) -> None:

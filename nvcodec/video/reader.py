@@ -153,7 +153,7 @@ class _VideoFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.container = av.open(str(path))
+            self.container = av.open(os.path.abspath(path))  # else a:b would be the address b of a protocol a
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"cannot open {path}: {_reason(error)}") from None
         if not self.container.streams.video:
@@ -219,7 +219,7 @@ class _ImageFolder:
     def frames(self) -> Iterator[tuple[_RGB, _Label]]:
         for path in self.paths:
             try:
-                with av.open(str(path)) as container:
+                with av.open(os.path.abspath(path)) as container:
                     frame = next(container.decode(video=0))
             except (av.FFmpegError, OSError, ValueError, StopIteration, IndexError) as error:
                 raise InputError(f"cannot read {path}: {_reason(error)}") from None

@@ -1,14 +1,17 @@
 """Where decoded frames go: one class a format, each a context manager that takes pictures one by one.
 
-Files appear under their final name only when they are complete.
+Files appear under their final name only when they are complete. Until then they are temporary files beside it, whose
+names start with a dot and end in ``.nvcodec-part``; only a process that is killed leaves one behind.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import sys
 import tempfile
@@ -24,6 +27,7 @@ import numpy.typing as npt
 
 from nvcodec.errors import InputError, UsageError
 
+PART = ".nvcodec-part"
 Picture = npt.NDArray[np.uint8]  # RGB [height, width, 3]
 
 
@@ -49,23 +53,64 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file() and not target.is_dir():
-        yield target
+        with writing(path):
+            yield target
         return
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-    temporary = Path(name)
-    try:
+    with _temporary(target) as temporary, writing(path):
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield temporary
-        try:
-            temporary.chmod(0o666 & ~_UMASK)
-            temporary.replace(target)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from None
+        temporary.replace(target)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises InputError for what the system refuses in the block, a full disk for instance."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from None
+
+
+_PARTS: set[Path] = set()
+
+
+@contextlib.contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` for a file or folder that goes away at the end of the block, or at least of the process:
+    an interruption may come before the block is entered."""
+    name = os.fsencode(target.name)[:60].decode(errors="ignore")
+    path = target.with_name(f".{name}.{secrets.token_hex(6)}{PART}")
+    _PARTS.add(path)
+    try:
+        yield path
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+    _PARTS.discard(path)
+
+
+@atexit.register
+def _remove_all() -> None:
+    for path in tuple(_PARTS):
+        _remove(path)
+
+
+def is_same_file(path: str | os.PathLike[str], source: object) -> bool:
+    """Whether both are names, or links, of one existing file; ``source`` need not be a path."""
+    if not isinstance(source, (str, os.PathLike)):
+        return False
+    try:
+        return os.path.samefile(path, source)
+    except OSError:
+        return False
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
@@ -81,16 +126,6 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-
-
-def _umask() -> int:
-    """The process's umask, which can be read only by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()  # once, on import: threads that create files meanwhile must not see it changed
 
 
 class _Base:
@@ -187,37 +222,33 @@ class PngSink(_Base):
 
     def __init__(self, path: str, first: int, overwrite: bool) -> None:
         super().__init__()
-        self.target = Path(path)
+        self.target = Path(os.path.realpath(path))
         self.next = first
         self.overwrite = overwrite
-        try:
+        with writing(path):
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.", dir=self.target.parent))
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}") from None
-        self.stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.folder = self.stack.enter_context(_temporary(self.target))
+            self.folder.mkdir()
         self.stack.push(self._finish)
 
     def put(self, picture: Picture, pts: int, duration: int) -> None:
-        try:
+        with writing(self.target):
             (self.folder / f"{self.next:05d}.png").write_bytes(png(picture))
-        except OSError as error:
-            raise InputError(f"cannot write {self.target}: {error.strerror}") from None
         self.next += 1
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             return
-        try:
-            self.target.mkdir(exist_ok=True)
+        with writing(self.target):
+            if not self.target.exists() or not any(self.target.iterdir()):
+                self.folder.replace(self.target)  # all pictures at once
+                return
             if self.overwrite:  # frames of an earlier run must not stay among the new ones; nothing else is touched
                 for old in self.target.iterdir():
                     if re.fullmatch(r"\d{5,}\.png", old.name) and old.is_file():
                         old.unlink()
             for file in self.folder.iterdir():
                 file.replace(self.target / file.name)
-        except OSError as error:
-            raise InputError(f"cannot write {self.target}: {error.strerror}") from None
 
 
 class VideoSink(_Base):
