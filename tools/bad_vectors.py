@@ -15,7 +15,7 @@ from vector_parts import Net, Part, Segment, assemble, chunk, header, numbers, p
 from nvcodec.bitstream import ops as o
 from nvcodec.bitstream.fields import varint
 from nvcodec.bitstream.units import MAGIC, LatentsHead, SegmentHead, UnitType, Video
-from nvcodec.entropy.contexts import Contexts
+from nvcodec.entropy.contexts import Contexts, Rows
 from nvcodec.entropy.tables import Histogram, Laplace, Student
 
 NOT_SDMN, CORRUPT, NOT_SUPPORTED, NOT_VERIFIED = "not-sdmn", "corrupt", "not-supported", "not-verified"
@@ -177,16 +177,12 @@ def grid_net(**broken: int) -> Net:
     return net
 
 
-ROWS = Contexts(0, 100, 900, 200, 1, 4)
-
-
-def rows_net(head: bytes | None = None) -> Net:
-    """A list that is a LATENT with a table of family 5, which may have other bytes than those it stands for."""
+def rows_net(first: int = 0, start: int = 900, spread: int = 200, shape: int = 1) -> Net:
+    """A list with a LATENT that has a table of family 5, of 100 symbols; its values are among them."""
     net = Net(4)
-    net.latent(numbers("bad rows", (4, 3, 1, 2), 0, 99), 0, 99, tables=[(None, ROWS)])
-    if head is not None:
-        net.runs = [net.runs[0].replace(ROWS.pack(), head)]
-    return net
+    values = numbers("bad rows", (4, 3, 1, 2), first, first + 99)
+    net.latent(values, -128, 127, tables=[(None, Contexts(first, 100, start, spread, shape, 4))])
+    return net.show()
 
 
 # ---- 3: units --------------------------------------------------------------------------------------------------------
@@ -697,7 +693,7 @@ def table_vectors() -> None:
         refuse(f"table-{name}", section, about, conv_with(biases=data), error)
 
     symbols = b"\2\4"  # from 1, four of them
-    laplace, student, flat = Laplace(1, 4, 3, 9999), Student(1, 4, 3, 9, 1), Student(1, 4, 3, 2**31 - 1, 0)
+    flat = Student(1, 4, 3, 2**31 - 1, 0)
     for family in (6, 255):
         coded = chunk(BIASES, head=bytes([family]) + symbols + b"\1\1\1\1")
         table(f"family-{family}", "an unknown family", coded, NOT_SUPPORTED)
@@ -714,24 +710,18 @@ def table_vectors() -> None:
 
     ones = np.ones(4, int)
     table("size-0", "no symbols", chunk(BIASES, head=b"\3\2\0"))
-    table("size-1", "one symbol, and no constant", chunk(BIASES, head=b"\3\2\1\1"))
-    table("size-4097", "4097 symbols", chunk(BIASES, head=b"\3\2" + varint(4097) + b"\1" * 4097))
+    table("size-1", "one symbol, and no constant", chunk(ones, Histogram(1, 1, (1,))))
+    table("size-4097", "4097 symbols", chunk(BIASES, Histogram(1, 4097, (1,) * 4097)))
     table("size-of-a-constant", "a constant of two symbols", chunk(ones, head=b"\0\2\2"))
     table("first", "a first symbol beyond 2^16", chunk(ones, head=b"\0" + varint(2**16 + 1) + b"\1"))
     table("first-of-3-bytes", "a varint with a byte too many", chunk(ones, head=b"\0\x82\0\1"))
     table("histogram-of-zeros", "a histogram of zeros", chunk(BIASES, head=b"\3" + symbols + bytes(4)))
     table("histogram-weight", "a weight above 2^24", chunk(BIASES, Histogram(1, 4, (2**24 + 1, 1, 1, 1))))
-    table("laplace-peak", "a peak beyond the symbols", chunk(BIASES, laplace, head=b"\1" + symbols + b"\4\x0f\x27"))
-    spread = varint(2**31)
-    parameters = {
-        "peak": b"\4\x09\1",
-        "spread-0": b"\3\0\1",
-        "spread-2-31": b"\3" + spread + b"\1",
-        "shape-7": b"\3\x09\7",
-    }
-    for name, coded in parameters.items():
-        data = chunk(BIASES, student, head=b"\2" + symbols + coded)
-        table(f"student-{name}", "a parameter out of its range", data)
+    table("laplace-peak", "a peak beyond the symbols", chunk(BIASES, Laplace(1, 4, 4, 9999)))
+    table("student-peak", "a peak beyond the symbols", chunk(BIASES, Student(1, 4, 4, 9, 1)))
+    table("student-spread-2-31", "a spread of 2^31", chunk(BIASES, Student(1, 4, 3, 2**31, 1)))
+    table("student-spread-0", "a spread of 0", chunk(BIASES, head=b"\2" + symbols + b"\3\0\1"))
+    table("student-shape", "a shape of 7", chunk(BIASES, Student(1, 4, 3, 9, 7)))
     refuse("table-cut", "5.2", "a table that ends early", conv_with(weights=b"\3\2\4\1"))
 
     table("words-of-a-constant", "a constant with a word", chunk(ones, more=bytes(4)), section="5.1")
@@ -745,25 +735,20 @@ def table_vectors() -> None:
     coded[-8:] = b"\xff" * 8
     table("words-invalid", "a quotient of 2^24", bytes(coded), section="5.4")
 
-    parameters = {
-        "start": packed_rows(start=16321),
-        "spread-0": packed_rows(spread=0),
-        "spread-65536": packed_rows(spread=65536),
-        "shape-7": packed_rows(shape=7),
-        "weight-0": packed_rows(weight=0),
-        "first-1": packed_rows(first=1),
-        "last-minus-1": packed_rows(first=-100),
-    }
-    for name, coded in parameters.items():
-        refuse(f"table-by-rows-{name}", "5.5", "a parameter out of its range", of(rows_net(coded)))
-    data = conv_with(weights=chunk(KERNEL, head=Contexts(0, 100, 900, 65536, 1).pack()))
+    for name, parameters in {
+        "start": {"start": 16321},
+        "spread-0": {"spread": 0},
+        "spread-65536": {"spread": 65536},
+        "shape": {"shape": 7},
+        "first": {"first": 1},
+        "last": {"first": -100},
+    }.items():
+        refuse(f"table-by-rows-{name}", "5.5", "a parameter out of its range", of(rows_net(**parameters)))
+    net, sound = rows_net(), Contexts(0, 100, 900, 200, 1, 4).pack()
+    net.runs[0] = net.runs[0].replace(sound, sound[:-1] + b"\0")
+    refuse("table-by-rows-weight", "5.5", "family 5 with a weight of 0", of(net))
+    data = conv_with(weights=chunk(KERNEL.reshape(4, 1), Contexts(-9, 19, 900, 65536, 1), Rows(1)))
     refuse("table-by-rows-of-weights", "5.5", "a parameter out of its range", data)
-
-
-def packed_rows(first: int = 0, start: int = 900, spread: int = 200, shape: int = 1, weight: int = 4) -> bytes:
-    """The bytes of a table of family 5 of 100 symbols."""
-    zigzag = 2 * first if first >= 0 else -2 * first - 1
-    return b"\5" + varint(zigzag) + varint(100) + varint(start) + varint(spread) + bytes([shape, weight])
 
 
 # ---- 4.5: latents ----------------------------------------------------------------------------------------------------
