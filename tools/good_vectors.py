@@ -14,6 +14,7 @@ from vector_parts import (
     Part,
     Segment,
     assemble,
+    chunk,
     header,
     numbers,
     parts_of,
@@ -22,7 +23,8 @@ from vector_parts import (
 )
 
 from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.units import UnitType, Video
+from nvcodec.bitstream.fields import varint
+from nvcodec.bitstream.units import LatentsHead, UnitType, Video
 from nvcodec.entropy.contexts import Contexts
 from nvcodec.entropy.tables import Constant, Histogram, Laplace, Student
 
@@ -349,6 +351,19 @@ def tables_histogram() -> bytes:
         Histogram(-2048, 4096, (0,) * 2000 + tuple(range(1, 97)) + (0,) * 2000),
     ]
     return stream(coded("histogram", tables))
+
+
+@vector("5.1", "5.4")
+def words_that_are_not_needed() -> bytes:
+    """Chunks with as many words as there may be, one more than their values need, and with none where zeros do."""
+    net = Net(1)
+    table = Histogram(3, 2, (1, 1))
+    places = [net.latent(np.full((1, 1, 1, 1), value)) for value in (3, 4, 3)]
+    head = [LatentsHead(place, 0, 1, 0).pack() for place in places]
+    values = [np.array([3]), np.array([4])]
+    net.runs = [start + chunk(value, table, more=bytes(4)) for start, value in zip(head, values, strict=False)]
+    net.runs.append(head[2] + table.pack() + varint(0))
+    return stream(net.show(net.joined(places)))
 
 
 @vector("4.4", "5.2")
