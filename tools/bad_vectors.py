@@ -584,15 +584,23 @@ def shape_vectors() -> None:
 
 
 def limit_vectors() -> None:
-    """What section 9 refuses, in files of a few hundred bytes. What comes after the list of operations does not fit it:
-    a decoder that misses the limit asks for more memory than there is, or finds the rest corrupt."""
+    """What section 9 refuses, in files of a few hundred bytes that ask for terabytes, or for a little too much. Where a
+    decoder that misses the limit would work for hours, there are no CHECKSUMS, so that it finds another error."""
 
-    def listed(*ops: o.Op, frames: int = 2) -> bytes:
+    def listed(*ops: o.Op, frames: int = 2, whole: bool = True) -> bytes:
+        """A file with this list of operations, of which all weights and latents are 0."""
+        zeros = chunk(np.zeros(1, int))
+        parts = [ONE[0], Part(UnitType.SEGMENT, SegmentHead(0, frames, 3, 2, 0, 1).pack())]
         network = len(ops).to_bytes(2, "little") + b"".join(bytes([op.CODE]) + packed(op) for op in ops)
-        parts = copy.deepcopy(ONE)
-        parts[1].payload = packed(SegmentHead(0, frames, 3, 2, 0, 1))
-        parts[2].payload = network
-        return assemble(parts)
+        parts.append(Part(UnitType.NETWORK, network))
+        parts.append(Part(UnitType.WEIGHTS, 3 * sum(isinstance(op, o.Conv) for op in ops) * zeros))
+        for place, op in enumerate(ops):
+            if isinstance(op, o.Transmitted):
+                count = op.transmitted(frames)
+                run = LatentsHead(place, 0, count, 0).pack() + zeros * min(2, count)
+                parts.append(Part(UnitType.LATENTS, run))
+        sums = [Part(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4))]
+        return assemble([*parts, *(sums if whole else []), ONE[6]])
 
     def limit(name: str, about: str, data: bytes) -> None:
         refuse(f"limit-{name}", "9", about, data)
@@ -616,13 +624,13 @@ def limit_vectors() -> None:
     limit("alive", "2^30 + 1 elements alive at once", listed(dot, half, half, *corners))
     conv = o.Conv(1, 1024, 5, 5, 255, 0, 0, 9)
     wide = o.Latent(1024, 1, 1, 0, 9, 0), o.Resample(0, 410, 410), conv, o.Slice(2, 0, 3), o.Crop(3, 0, 0, 2, 3)
-    limit("multiplications", "410 * 410 * 25 * 2^20 multiplications", listed(*wide))
+    limit("multiplications", "410 * 410 * 25 * 2^20 multiplications", listed(*wide, whole=False))
     conv = o.Conv(0, most, 1, 1, 255, 0, 0, 9)
     rest = o.Slice(1, 0, 3), o.Resample(2, 2, 3)
     limit("weights", "513 * 65535 weights in a list", listed(o.Latent(513, 1, 1, 0, 9, 0), conv, *rest))
     rest = o.Slice(0, 0, 3), o.Resample(1, 2, 3)
-    limit("latents", "33 * 2^22 latents", listed(o.Latent(33, 1, 1, 0, 9, 0), *rest, frames=2**22))
-    limit("knots", "2049 * 65535 knots", listed(o.Grid(2049, 1, 1, 0, 9, most, 0), *rest, frames=2**22))
+    limit("latents", "33 * 2^22 latents", listed(o.Latent(33, 1, 1, 0, 9, 0), *rest, frames=2**22, whole=False))
+    limit("knots", "2049 * 65535 knots", listed(o.Grid(2049, 1, 1, 0, 9, most, 0), *rest, frames=2**22, whole=False))
     head = SegmentHead(0, 2, 3, 2, 0, 1)
     for name, frames in {"frames": 2**22 + 1, "frames-2-32": 2**32 - 1}.items():
         limit(name, f"a segment of {frames} frames", changed(ONE, 1, payload=packed(head, frames=frames)))
