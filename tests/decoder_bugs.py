@@ -99,8 +99,8 @@ OPERATIONS = [
     Bug(
         "GELU: one entry",
         FUNCTIONS,
-        "masters = gelu_masters(in_shift)[values[inside] + reach]",
-        "masters = gelu_masters(in_shift)[values[inside] + reach]\n"
+        "masters = gelu_masters(in_shift, reach)[values[inside] + reach]",
+        "masters = gelu_masters(in_shift, reach)[values[inside] + reach]\n"
         "        masters += (values[inside] == 1 << in_shift) * (1 << VALUE_SHIFT - out_shift)",
     ),
     Bug(

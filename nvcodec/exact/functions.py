@@ -53,17 +53,18 @@ def normal_cdf(argument: int, shift: int) -> int:
 
 
 @functools.cache
-def gelu_masters(in_shift: int) -> Ints:
-    """G at the inputs in units of 2^-in_shift: from -8 to 8, that one left out."""
+def gelu_masters(in_shift: int, reach: int) -> Ints:
+    """G at the inputs -reach to reach - 1, in units of 2^-in_shift, none beyond +-8."""
     spacing = 1 << MASTER_SHIFT - in_shift
-    above = np.array([_gelu_master(index) for index in range(0, MASTER_REACH + 1, spacing)], np.int64)
-    places = np.arange(MASTER_REACH, 0, -spacing, dtype=np.int64)
+    above = np.array([_gelu_master(value * spacing) for value in range(reach + 1)], np.int64)
+    places = np.arange(reach, 0, -1, dtype=np.int64) * spacing
     below = above[:0:-1] - (places << VALUE_SHIFT - MASTER_SHIFT)  # gelu(-x) = gelu(x) - x
     masters = np.concatenate([below, above[:-1]])
     masters.setflags(write=False)
     return masters
 
 
+@functools.cache
 def _gelu_master(index: int) -> int:
     """G[index] of the master table, 0 <= index <= 32768."""
     # index / 2^12 * cdf / 2^160 * 2^24, rounded
@@ -81,7 +82,9 @@ def function_values(function: int, values: Ints, in_shift: int, out_shift: int) 
     if function == Function.GELU:
         reach = MASTER_REACH >> MASTER_SHIFT - in_shift
         inside = np.abs(values) < reach
-        masters = gelu_masters(in_shift)[values[inside] + reach]
+        # No more than the inputs need: an entry takes some 20 us to make.
+        reach = min(reach, 1 << int(np.abs(values[inside]).max(initial=0)).bit_length())
+        masters = gelu_masters(in_shift, reach)[values[inside] + reach]
         results = _round_shift(np.maximum(values, 0) << out_shift, in_shift)
         results[inside] = _round_shift(masters, VALUE_SHIFT - out_shift)
         return results
