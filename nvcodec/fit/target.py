@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -22,7 +23,8 @@ from nvcodec.model.shape import NetworkShape
 from nvcodec.video.frames import Frames
 from nvcodec.writer import latents_payload
 
-SEARCH = 12  # halvings, in octaves, of how many parameters a file of some size should have
+FINER = 1.01  # between two sizes that are tried
+LEAST_NETWORK = 0.1  # of a file, for what is no grid and no latent
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR = 0.985  # enough of them
 REACH, ROUNDS = 8.0, 12  # the last adjustment: eighths of an octave, to either side, and how often it is tried
@@ -50,20 +52,19 @@ def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[i
     """
     bits, counted = 8 * file_bytes, rate > 0
     each = GRID_BITS[counted], LATENT_BITS[counted], OTHER_BITS[counted]
-    few, many = bits / max(each), min(MAX_WEIGHTS, bits / min(each))
-    for _ in range(SEARCH):
-        middle = math.sqrt(few * many)
-        try:
-            shape = solve(round(middle))
-        except UsageError:  # the clip cannot be coded with so few
-            few = middle
-            continue
-        grids = sum(math.prod(size) for size in shape.grid_sizes.values())
-        latents = frames * shape.latent_values
-        values = grids, latents, shape.parameters(frames) - grids - latents
-        taken = sum(bits_each * count for bits_each, count in zip(each, values, strict=True))
-        few, many = (middle, many) if taken < bits else (few, middle)
-    return round(few)
+    few, wanted = bits / max(each), min(MAX_WEIGHTS, bits / min(each))
+    # From many down: with a larger set of grids the network beside them shrinks by more than they have grown.
+    while wanted > few:
+        with contextlib.suppress(UsageError):  # the clip cannot be coded with so few
+            shape = solve(round(wanted))
+            grids = sum(math.prod(size) for size in shape.grid_sizes.values())
+            latents = frames * shape.latent_values
+            values = grids, latents, shape.parameters(frames) - grids - latents
+            taken = [bits_each * count for bits_each, count in zip(each, values, strict=True)]
+            if sum(taken) <= bits and taken[-1] >= LEAST_NETWORK * bits:
+                break
+        wanted /= FINER
+    return round(wanted)
 
 
 def parameters_to_reach(
