@@ -217,18 +217,16 @@ ENTROPY = [
     Bug(
         "predictor 1: differences to the first frame",
         READER,
-        "total = np.cumsum(run, axis=0, dtype=np.int64)",
-        "total = np.concatenate([run[:1], run[:1] + run[1:]]).astype(np.int64)",
+        "rest = np.cumsum(rest, axis=0, dtype=np.int32)",
+        "rest = rest.astype(np.int32)",
     ),
     Bug(
         "values are not checked against their range",
         READER,
-        "if values.min() < low or values.max() > high:",
+        "if least < low or most > high:",
         "if False:",
     ),
-    Bug(
-        "sums of differences are not checked", READER, "if total.min() < op.low or total.max() > op.high:", "if False:"
-    ),
+    Bug("sums of differences are not checked", READER, "if rest.min() < op.low or rest.max() > op.high:", "if False:"),
     Bug("words after the last value pass", CODER, "if not coder.maybe_exhausted():", "if False:"),
     Bug("a needlessly long varint passes", FIELDS, "if byte == 0 and shift:", "if False:"),
 ]
@@ -238,8 +236,8 @@ CONTAINER = [
     Bug(
         "a unit's checksum is not checked",
         UNITS,
-        "+ UNIT_HEADER_BYTES + header.length]) != stated:",
-        "+ UNIT_HEADER_BYTES + header.length]) < 0:",
+        "+ UNIT_HEADER_BYTES + header.length]) == stated",
+        "+ UNIT_HEADER_BYTES + header.length]) >= 0",
     ),
     Bug("feature bits are not checked", UNITS, "if unknown:", "if False:"),
     Bug("reserved flags pass", UNITS, "if header.flags & ~ANCILLARY:", "if False:"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -419,6 +420,9 @@ def metadata_vectors() -> None:
     too_large = {"too-large": sized(spaces_frame(text, limit + 1), limit + 1, 1), "2-32": sized(b"", 2**32 - 1, 1)}
     for name, part in too_large.items():
         refuse(f"metadata-packed-{name}", "4.9", "packed metadata of more than 2^20 bytes", put(ONE, 2, part))
+    half = sized(spaces_frame(text, limit // 2), limit // 2, 1)
+    together = put(ONE, 2, half, half, sized(b"{}", 2, 0))
+    refuse("metadata-together", "9", "metadata of more than 2^20 bytes in three units", together)
     frame, bomb = raw_frame(text), spaces_frame(text, 2**27)
     packed_ones = {
         "no-frame": b"not Zstandard",
@@ -587,20 +591,26 @@ def limit_vectors() -> None:
     """What section 9 refuses, in files of a few hundred bytes that ask for terabytes, or for a little too much. Where a
     decoder that misses the limit would work for hours, there are no CHECKSUMS, so that it finds another error."""
 
-    def listed(*ops: o.Op, frames: int = 2, whole: bool = True) -> bytes:
-        """A file with this list of operations, of which all weights and latents are 0."""
+    def layer(ops: Sequence[o.Op], level: int = 0, frames: int = 2, whole: bool = True) -> list[Part]:
+        """A layer with this list of operations, of which all weights and latents are 0."""
         zeros = chunk(np.zeros(1, int))
-        parts = [ONE[0], Part(UnitType.SEGMENT, SegmentHead(0, frames, 3, 2, 0, 1).pack())]
         network = len(ops).to_bytes(2, "little") + b"".join(bytes([op.CODE]) + packed(op) for op in ops)
-        parts.append(Part(UnitType.NETWORK, network))
-        parts.append(Part(UnitType.WEIGHTS, 3 * sum(isinstance(op, o.Conv) for op in ops) * zeros))
+        parts = [Part(UnitType.NETWORK, network, 0, level)]
+        parts.append(Part(UnitType.WEIGHTS, 3 * sum(isinstance(op, o.Conv) for op in ops) * zeros, 0, level))
         for place, op in enumerate(ops):
             if isinstance(op, o.Transmitted):
                 count = op.transmitted(frames)
                 run = LatentsHead(place, 0, count, 0).pack() + zeros * min(2, count)
-                parts.append(Part(UnitType.LATENTS, run))
-        sums = [Part(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4))]
-        return assemble([*parts, *(sums if whole else []), ONE[6]])
+                parts.append(Part(UnitType.LATENTS, run, 0, level))
+        sums = [Part(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4), 0, level)]
+        return [*parts, *(sums if whole else []), Part(UnitType.LAYER_END, None, 0, level)]
+
+    def listed(*ops: o.Op, frames: int = 2, whole: bool = True) -> bytes:
+        segment = Part(UnitType.SEGMENT, SegmentHead(0, frames, 3, 2, 0, 1).pack())
+        return assemble([ONE[0], segment, *layer(ops, 0, frames, whole)])
+
+    def layered(*lists: Sequence[o.Op]) -> bytes:
+        return assemble([*ONE[:2], *(part for level, ops in enumerate(lists) for part in layer(ops, level))])
 
     def limit(name: str, about: str, data: bytes) -> None:
         refuse(f"limit-{name}", "9", about, data)
@@ -622,6 +632,9 @@ def limit_vectors() -> None:
     limit("concat", "a CONCAT to 2^30 elements", listed(dot, half, o.Concat(1, 1), *rest))
     corners = o.Crop(1, 0, 0, 2, 3), o.Crop(2, 0, 0, 2, 3), o.Concat(3, 4), o.Concat(5, 4)
     limit("alive", "2^30 + 1 elements alive at once", listed(dot, half, half, *corners))
+    lower = dot, half, o.Crop(1, 0, 0, 2, 3), o.Concat(2, 2), o.Concat(3, 2)
+    reads = o.Below(0, 1), o.Crop(0, 0, 0, 2, 3), o.Below(1, 1), o.Crop(2, 0, 0, 2, 3), o.Concat(1, 3), o.Concat(4, 1)
+    limit("alive-in-all-layers", "3 * 2^29 elements in three layers", layered(lower, lower, reads))
     conv = o.Conv(1, 1024, 5, 5, 255, 0, 0, 9)
     wide = o.Latent(1024, 1, 1, 0, 9, 0), o.Resample(0, 410, 410), conv, o.Slice(2, 0, 3), o.Crop(3, 0, 0, 2, 3)
     limit("multiplications", "410 * 410 * 25 * 2^20 multiplications", listed(*wide, whole=False))
@@ -786,6 +799,11 @@ def run_vectors() -> None:
     runs("of-no-frames", "a run of no frames", run(0, 1, frames=0), run(0, 4))
     runs("missing", "frames without a run", run(0, 3))
     runs("predictor", "an unknown predictor", run(0, 4, predictor=2))
+    long = Net(1025)
+    long.latent(np.zeros((1025, 3, 1, 2), int), 0, 99)
+    zeros = chunk(np.zeros(6, int))
+    long.runs = [LatentsHead(0, 0, 1025, 0).pack() + zeros + zeros]
+    refuse("run-of-1025-frames", "9", "a run of more than 2^10 frames", of(long))
     plain_head, sum_head = LatentsHead(0, 0, 4, 0).pack(), LatentsHead(0, 0, 4, 1).pack()
     low, high, over = values.copy(), values.copy(), np.diff(values, axis=0)
     low[2, 1], high[0, 0], over[0, 0, 0, 0] = -1, 100, 100

@@ -167,7 +167,7 @@ def ancillary_units() -> bytes:
 
 @vector("4.9")
 def metadata_extremes() -> bytes:
-    """Metadata at their limits: 64 levels, an integer of 4300 digits, 2^20 bytes unpacked, an empty object, white space
+    """Metadata at their limits: 64 levels, an integer of 4300 digits, 2^20 bytes in all, an empty object, white space
     and escapes; several units with the same key."""
     parts = with_checksums(parts_of([plain("metadata")]))
     units = [
@@ -176,7 +176,8 @@ def metadata_extremes() -> bytes:
         b"{}",
         b' \t\r\n{"\\u00e9\xc3\xa9\xf0\x9f\x8e\x9e": [true, false, null, -0, 1e400, "\\ud83c\\udf9e"]} ',
     ]
-    packed = metadata(b" " * 2**20, spaces_frame(b'{"deep": {"large": 1}}', 2**20))
+    rest = 2**20 - sum(map(len, units))
+    packed = metadata(b" " * rest, spaces_frame(b'{"deep": {"large": 1}}', rest))
     return assemble([parts[0], *map(metadata, units), packed, *parts[1:]])
 
 

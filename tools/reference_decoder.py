@@ -159,6 +159,7 @@ def read_units(data: bytes) -> tuple[list[Unit], bool]:
     units, at = [], 18
     while at < len(data):
         need(data[at : at + 8] != MAGIC, f"at byte {at} another file begins")
+        need(len(units) < MAX_UNITS, "there are too many units")
         if at + 13 > len(data):
             return units, True
         kind, flags, segment, layer, length = struct.unpack_from("<BBHBQ", data, at)
@@ -187,6 +188,7 @@ class Units:
     def __init__(self, units: list[Unit], rows: bool) -> None:
         self.units, self.rows, self.at = units, rows, 0
         self.metadata: dict[str, Any] = {}
+        self.room = MAX_METADATA
 
     def peek(self) -> int:
         """The type of the next unit that is not skipped."""
@@ -195,7 +197,9 @@ class Units:
             if unit.type in (METADATA, AUDIO):
                 need(unit[1:3] == (0, 0), "METADATA or AUDIO belongs to a segment or layer")
             if unit.type == METADATA:
-                self.metadata.update(read_metadata(Reader(unit.payload)))
+                found, size = read_metadata(Reader(unit.payload), self.room)
+                self.metadata.update(found)
+                self.room -= size
             elif VIDEO <= unit.type <= LAYER_END or unit.type == INDEX:
                 return unit.type
             self.at += 1
@@ -250,6 +254,7 @@ def read_layer(units: Units, stream: Stream, totals: dict[str, int]) -> None:
     for number, segment in enumerate(stream.segments):
         where = number, stream.layers
         layer = Layer(read_network(units.take(NETWORK, *where), segment, totals))
+        check_layers([lower.ops for lower in segment.layers] + [layer.ops])
         read_weights(units.take(WEIGHTS, *where), layer)
         for place, op in enumerate(layer.ops):
             if op.code in (LATENT, GRID):
@@ -341,6 +346,7 @@ def read_latents(r: Reader, layer: Layer, place: int, done: int, total: int) -> 
     low, high = op.f["low"], op.f["high"]
     at, first, frames, predictor = r.read(U16 + 2 * U32 + U8)
     need((at, first) == (place, done) and 1 <= frames <= total - done, "a run is missing or out of order")
+    need(frames <= MAX_RUN, "a run is too long")
     need(predictor <= 1, "the predictor is reserved")
     values = read_chunk(r, (1, *op.shape), low, high)
     if frames > 1:
@@ -396,15 +402,16 @@ def read_index(r: Reader, before: list[Unit]) -> None:
     need(r.data == rows + struct.pack("<I", len(rows)), "INDEX does not agree with the units")
 
 
-def read_metadata(r: Reader) -> dict[str, Any]:
-    """4.9 METADATA. There is no Zstandard here: of packed metadata only the frame around them is checked."""
+def read_metadata(r: Reader, room: int) -> tuple[dict[str, Any], int]:
+    """4.9 METADATA and their size, at most `room`. There is no Zstandard here: of packed metadata only the frame around
+    them is checked."""
     packing, size = r.read(U8 + U32)
     need(packing <= 1, "the packing of METADATA is reserved")
-    need(size <= MAX_METADATA, "METADATA are too large")
+    need(size <= room, "METADATA are too large")
     if packing == 1:
         need(zstandard_size(r) == size, "METADATA have not the size that is stated")
         r.done()
-        return {}
+        return {}, size
     text = r.take(size)
     r.done()
     try:
@@ -413,7 +420,7 @@ def read_metadata(r: Reader) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise Corrupt("METADATA are no JSON") from error
     need(isinstance(value, dict), "METADATA are no JSON object")
-    return value
+    return value, size
 
 
 def json_integer(digits: str) -> int:
@@ -1023,17 +1030,15 @@ MAX_MULTIPLICATIONS = 2**42
 MAX_WEIGHTS, MAX_STREAM_WEIGHTS = 2**25, 2**26
 MAX_LATENTS = 2**27
 MAX_FRAMES = 2**22
+MAX_RUN = 2**10
+MAX_UNITS = 2**20
 MAX_METADATA = 2**20
 
 
 def check_limits(ops: list[Op], segment: Segment, totals: dict[str, int]) -> None:
     """Check what a list takes; `totals` are the weights and latents of the stream so far."""
-    multiplications = weights = alive = 0
-    until = list(range(len(ops)))  # the last operation that reads each one's result
-    for place, op in enumerate(ops):
-        for source in op.sources():
-            until[source] = place
-    for place, op in enumerate(ops):
+    multiplications = weights = 0
+    for op in ops:
         size = math.prod(op.shape)
         if op.code == CONV:
             kernel = op.f["kernel_height"] * op.f["kernel_width"]
@@ -1044,13 +1049,36 @@ def check_limits(ops: list[Op], segment: Segment, totals: dict[str, int]) -> Non
             totals["latents"] += segment.frames * size
         elif op.code == GRID:
             totals["latents"] += op.f["knots"] * size
-        alive += size
-        need(alive <= MAX_ALIVE, "too many elements are alive at once")
-        alive -= sum(math.prod(ops[other].shape) for other in range(place + 1) if until[other] == place)
+    need(most_alive(ops, set()) <= MAX_ALIVE, "too many elements are alive at once")
     totals["weights"] += weights
     need(multiplications <= MAX_MULTIPLICATIONS, "a list takes too many multiplications")
     need(weights <= MAX_WEIGHTS and totals["weights"] <= MAX_STREAM_WEIGHTS, "there are too many weights")
     need(totals["latents"] <= MAX_LATENTS, "there are too many latents")
+
+
+def check_layers(lists: list[list[Op]]) -> None:
+    """Check what the layers of a segment, so far, keep for the ones above."""
+    below = 0
+    for level, ops in enumerate(lists):
+        higher = [op for above in lists[level + 1 :] for op in above if op.code == BELOW]
+        kept = {op.f["op"] for op in higher if op.f["layer"] == level}
+        need(below + most_alive(ops, kept) <= MAX_ALIVE, "too many elements are alive at once in all layers")
+        below += sum(math.prod(ops[place].shape) for place in kept)
+
+
+def most_alive(ops: list[Op], kept: set[int]) -> int:
+    """The most elements that are alive at once; results of `kept` operations are to the end."""
+    until = list(range(len(ops)))  # the last operation that reads each one's result
+    for place, op in enumerate(ops):
+        for source in op.sources():
+            until[source] = place
+    alive = most = 0
+    for place, op in enumerate(ops):
+        alive += math.prod(op.shape)
+        most = max(most, alive)
+        done = [other for other in range(place + 1) if until[other] == place and other not in kept]
+        alive -= sum(math.prod(ops[other].shape) for other in done)
+    return most
 
 
 # ======================================================================================================================
