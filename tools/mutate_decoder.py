@@ -3,9 +3,9 @@
     python tools/mutate_decoder.py [--only TEXT] [--json FILE] [COMMAND ...]
 
 COMMAND must end with 0 for the decoder as it is and with anything else for a bug; if not given it is
-``python tools/conformance.py``. It runs in the folder of this repository, and finds the copy of ``nvcodec`` by
-PYTHONPATH; that it does, and not the one here, is seen by a copy that cannot be imported. Ends with 1 where a bug was
-not noticed.
+``python tools/conformance.py --in-process nvcodec``. It runs in the folder of this repository, and finds the copy of
+``nvcodec`` by PYTHONPATH; that it does, and not the one here, is seen by a copy that cannot be imported. Ends with 1
+where a bug was not noticed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 from decoder_bugs import BUGS, Bug  # noqa: E402
 from machine import provenance  # noqa: E402
 
-COMMAND = (sys.executable, "tools/conformance.py")
+COMMAND = (sys.executable, "tools/conformance.py", "--in-process", "nvcodec")
 BROKEN = Bug("cannot be imported", "errors.py", "from __future__ import annotations", "raise ImportError")
 TOO_LONG = 1800  # seconds; a decoder that hangs has been noticed, too
 

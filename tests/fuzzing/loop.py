@@ -29,8 +29,8 @@ class Report:
 
     Attributes:
         outcomes: how often each, most frequent first.
-        seconds, per_second: in all, mutation included.
-        longest: seconds of the slowest input, and its number.
+        seconds, per_second: of processor time in all, mutation included.
+        longest: seconds, likewise, of the slowest input, and its number.
         memory: bytes that the process's peak has grown by, and the number of the input with which it last grew.
         crashers: number and traceback of every input with an outcome that is not allowed.
     """
@@ -51,11 +51,11 @@ def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = flo
     """Try the streams of the mutations ``first`` to ``first + count - 1``, or as many as there is time for."""
     report = Report(target, repair, first, 0)
     found: Counter[str] = Counter()
-    start, before = time.perf_counter(), peak_memory()
+    start, before = time.process_time(), peak_memory()
     corpus = seeds()
     for number in range(first, first + count):
         data = mutated(corpus, number, repair)
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             with limited(TOO_LONG):
                 found[outcome(TARGETS[target], data)] += 1
@@ -64,7 +64,7 @@ def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = flo
         except BaseException:  # a panic of the range coder's library is no Exception
             found["crash"] += 1
             report.crashers.append((number, traceback.format_exc()))
-        ended = time.perf_counter()
+        ended = time.process_time()
         report.longest = max(report.longest, (ended - began, number))
         if (grown := peak_memory() - before) > report.memory[0]:
             report.memory = (grown, number)
@@ -72,7 +72,7 @@ def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = flo
         if ended - start > seconds:
             break
     report.outcomes = dict(found.most_common())
-    report.seconds = time.perf_counter() - start
+    report.seconds = time.process_time() - start
     report.per_second = report.count / report.seconds
     return report
 
