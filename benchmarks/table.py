@@ -386,10 +386,6 @@ def _file(row: dict[str, Any]) -> str:
     return f"{row['file_bytes']} bytes, {row['psnr_rgb']:.2f} dB"
 
 
-def _points(rows: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    return [(row["file_bytes"], row["psnr_rgb"]) for row in rows]
-
-
 def _singles(found: dict[str, Any]) -> list[tuple[float, float]]:
     return _points([row for which, row in found.items() if which == "alone 0" or which.startswith("single")])
 
@@ -401,11 +397,6 @@ def _simulcast(found: dict[str, Any]) -> list[tuple[float, float]]:
             total += row["file_bytes"]
             points.append((total, row["psnr_rgb"]))
     return points
-
-
-def _delta(anchor: list[tuple[float, float]], test: list[tuple[float, float]]) -> str:
-    delta = bd_rate(anchor, test)
-    return "no PSNR in common" if delta is None else f"{delta.percent:+.0f} % ({delta.low:.1f} to {delta.high:.1f} dB)"
 
 
 def _by_variant(fits: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
