@@ -127,7 +127,7 @@ def rate() -> str:
     for codec in next(iter(curves.values())):
         if codec != ANCHOR:
             cells = [
-                _delta(of_clip[ANCHOR], of_clip[codec]) if ANCHOR in of_clip else "not measured"
+                _delta(of_clip[ANCHOR], of_clip[codec]) if {ANCHOR, codec} <= of_clip.keys() else "not measured"
                 for of_clip in curves.values()
             ]
             lines.append(f"| {labels.get(codec, codec)} against {ANCHOR} | " + " | ".join(cells) + " |")
@@ -348,17 +348,14 @@ def layers() -> str:
     """Markdown: quality layers beside files of one layer, and x265 in several streams."""
     results = json.loads((HERE / "layers.json").read_text())
     lines = [
-        "| clip, up to layer | bytes | PSNR | polished together | one layer of as many bytes | files of one layer each "
-        "| frames a second |",
-        "|---" * 7 + "|",
+        "| clip, up to layer | bytes | PSNR | one layer of as many bytes | files of one layer each | frames a second |",
+        "|---" * 6 + "|",
     ]
     for clip, found in results.items():
-        together = found["joint"]["layers"]
-        for level, (row, joint) in enumerate(zip(found["layers"]["layers"], together, strict=True)):
+        for level, row in enumerate(found["layers"]["layers"]):
             single, alone = found.get(f"single {level}"), found[f"alone {level}"]
             lines.append(
                 f"| {clip}, {level} | {row['file_bytes']} | {row['psnr_rgb']:.2f} dB "
-                f"| {joint['file_bytes']} bytes, {joint['psnr_rgb']:.2f} dB "
                 f"| {_file(single) if single else '(the same)'} | {_file(alone)} "
                 f"| {found['layers']['frames_decoded_a_second'][level]:.0f} |"
             )
@@ -367,15 +364,14 @@ def layers() -> str:
         "| bytes at equal PSNR |" + " ".join(f" {clip} |" for clip in results),
         "|---" * (1 + len(results)) + "|",
     ]
-    for title, which in (("layers", "layers"), ("layers polished together", "joint")):
-        for against, anchor in (("one layer", _singles), ("x265 in three streams", _simulcast)):
-            cells = [_delta(anchor(found), _points(found[which]["layers"])) for found in results.values()]
-            lines.append(f"| {title} against {against} | " + " | ".join(cells) + " |")
+    for against, anchor in (("one layer", _singles), ("x265 in three streams", _simulcast)):
+        cells = [_delta(anchor(found), _points(found["layers"]["layers"])) for found in results.values()]
+        lines.append(f"| layers against {against} | " + " | ".join(cells) + " |")
     machine = next(iter(results.values()))["layers"]["provenance"]["machine"]
     lines += [
         "",
-        f"One thread of an {machine['processor']}, one trial, 2800 steps a layer (*polished together*: 700 more of "
-        "all); *x265 in three streams* sends three qualities each by itself, medium without B frames, QP 37, 32 and "
+        f"One thread of an {machine['processor']}, one trial, 2800 steps a layer; "
+        "*x265 in three streams* sends three qualities each by itself, medium without B frames, QP 37, 32 and "
         "27, and its bytes are those of all streams up to a quality. BD-rate as in the README. `benchmarks/layers.py`; "
         "each row's own commit is in `layers.json`.",
     ]

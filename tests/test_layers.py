@@ -152,14 +152,14 @@ def test_joint_fitting_keeps_the_layers_and_changes_all() -> None:
     assert [len(layer.data) for layer in together.layers] == ends
     for layer, before, number in zip(together.layers, apart.layers, (1, 2), strict=True):
         assert digest(together.data, number) == digest(layer.data) != digest(before.data)
-        assert layer.psnr > before.psnr - 0.3
-    assert together.psnr > apart.psnr  # thirty steps more
+        assert layer.psnr > before.psnr - 0.5
+        assert 0.8 < len(layer.data) / len(before.data) < 1.25
 
 
 def test_an_interrupted_joint_fit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     polished: list[int] = []
 
-    def step(fits: list[Fit], factor: float) -> None:
+    def step(fits: list[Fit], factor: float, part: float) -> None:
         polished.append(len(fits))
 
     monkeypatch.setattr(joint, "_step", step)

@@ -6,38 +6,40 @@ rounded weights and all, in place of the integers that a decoder would have.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 
 import torch
 
-from nvcodec.fit.loop import Fit, as_float, schedule
+from nvcodec.fit.loop import GAIN, RELEASE, WORTH, Fit, as_float, schedule
 from nvcodec.fit.rate import PARTS, price
 from nvcodec.fit.run import Asked
 from nvcodec.model.conv import ste
 
-PEAK = 0.25  # of the learning rates' own peak
+PEAK = 0.2  # of the learning rates' own peak
 
 
 def polish(fits: Sequence[Fit], steps: int | None, seconds: float | None, stop: Asked = lambda: False) -> None:
     """Go on with the ended ``fits`` of one clip, the base layer's first, until so many steps or seconds are over.
 
-    What is made small is the mean of all layers' losses in dB, each with the price of the bytes up to its layer.
+    What is made small is the mean of all layers' losses in dB, each with the price of the bytes up to its layer; and
+    what that price weighs is steered so that each layer goes on costing as much as before. Without that a clip on which
+    the upper layers bring fewer dB than their bytes are worth would lose them.
     """
-    base, began = fits[0], time.monotonic()
-    done, share = 0, 0.0
+    began = time.monotonic()
+    done, share, part = 0, 0.0, 0.0
+    for fit in fits:
+        fit.allow(fit.rounding.bits().item())
     while share < 1 and not stop():
-        _step(fits, PEAK * schedule(1.0, 1 - share))
+        _step(fits, PEAK * schedule(1.0, 1 - share), part)
         done += 1
-        share = max(
-            done / steps if steps else 0.0,
-            (time.monotonic() - began) / seconds if seconds else 0.0,
-        )
-    if done:
-        base.seconds += time.monotonic() - began
+        by_steps = done / steps if steps else 0.0
+        by_time = (time.monotonic() - began) / seconds if seconds else 0.0
+        share, part = max(by_steps, by_time), max(by_steps, by_time) - share
 
 
-def _step(fits: Sequence[Fit], factor: float) -> None:
+def _step(fits: Sequence[Fit], factor: float, part: float) -> None:
     frames = fits[0].draw()
     source = as_float(fits[0].frames[frames].to(fits[0].device))
     total, bits = source.new_zeros(()), source.new_zeros(())
@@ -48,8 +50,10 @@ def _step(fits: Sequence[Fit], factor: float) -> None:
         fit.clear_gradients()
         picture, features = fit.decode(frames, below)
         loss = fit.loss(picture, source, frames)
-        bits = bits + fit.rounding.bits(fit.step % PARTS)
-        total = total + (loss + price(loss, bits, fit.options.rate)) / loss.detach()
+        fit_bits = fit.rounding.bits(fit.step % PARTS)
+        fit.costs = [*fit.costs, fit_bits.item()][-PARTS:]
+        bits = bits + fit_bits
+        total = total + (loss + price(loss, bits, fit.worth)) / loss.detach()
         # Layers above read pictures of 8 bits.
         whole = (picture * 255).round().clamp(0, 255) / 255
         below = ste(picture.clamp(0, 1), whole), features
@@ -57,3 +61,8 @@ def _step(fits: Sequence[Fit], factor: float) -> None:
     for fit in fits:
         fit.update(factor)
         fit.step += 1
+        if not fit.options.rate:
+            continue
+        cost = statistics.mean(fit.costs)
+        gain = GAIN if cost > fit.allowed[-1] else RELEASE
+        fit.worth = min(WORTH[1], max(WORTH[0], fit.worth * (cost / fit.allowed[-1]) ** (gain * part)))

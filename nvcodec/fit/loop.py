@@ -270,7 +270,7 @@ class Fit:
         loss.backward()  # type: ignore[no-untyped-call]
         self.update(factor)
         if self.quantised and self.allowed:
-            self.meet(self.allowed[-1])
+            self.meet(self.allowed[-1], (self.spent(1) - self.spent()) / self.length)
         self.step += 1
         self.seconds += time.monotonic() - ready
         if self.step == FIRST:
@@ -289,14 +289,15 @@ class Fit:
             optimiser.param_groups[0]["lr"] = rate * factor
             optimiser.step()
 
-    def meet(self, bits: float) -> None:
+    def meet(self, bits: float, share: float) -> None:
         """Towards weights and grids that cost ``bits``: let the rate weigh more or less, and move all steps a little.
+
+        ``share`` is what the update is of the time there is for that.
 
         Steps alone would do, but then bytes would go where the rate, as it was, wants them.
         """
         now, reach = self.rounding.bits().item() if not self.worth else statistics.mean(self.costs), 1.0
         if self.worth:
-            share = (self.spent(1) - self.spent()) / self.length
             gain = GAIN if now > bits else RELEASE
             self.worth = min(WORTH[1], max(WORTH[0], self.worth * (now / bits) ** (gain * share)))
             reach = SWING * share
