@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from nvcodec import decoder
 from nvcodec.decoder import Video, picture_bytes
-from nvcodec.exact.kernels import _FLAGS, exact_arithmetic
+from nvcodec.exact.kernels import _FLAGS, _Flags, exact_arithmetic
 
 CPU = torch.device("cpu")
 
@@ -100,6 +100,24 @@ def test_a_copy_has_no_networks(video: Video, expected: list[torch.Tensor]) -> N
     again = copy.copy(video)
     assert not again._networks
     assert torch.equal(again[3], expected[3])
+
+
+def test_flags_after_a_fork() -> None:
+    """What the system calls in a child: nobody decodes there, whoever did in the parent."""
+    flags = _Flags()
+    flags.after_fork()
+    assert flags.users == 0
+    torch.set_float32_matmul_precision("medium")
+    try:
+        flags.enter()
+        flags.enter()
+        assert torch.get_float32_matmul_precision() == "highest"
+        with flags.lock:
+            flags.after_fork()
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert flags.users == 0
 
 
 def _decode_in_child(video: Video, queue: Any) -> None:

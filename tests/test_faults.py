@@ -436,7 +436,7 @@ def test_decode_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
                 assert process.poll() is None
                 time.sleep(0.01)
             process.send_signal(number)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=300)
         finally:
             process.kill()
     assert not output.exists()

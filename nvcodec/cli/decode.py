@@ -115,14 +115,14 @@ def command(
         torch.set_num_threads(threads)
     video = Video(stream, device=device, verify=not no_verify, batch=batch, layers=layers)
     chosen = range(start, min(stream.frames, start + (frames or stream.frames)))
-    shown = conceal(video, chosen) if keep_going else []
+    shown: list[tuple[int, int]] = []
     time_base = stream.time_base / interpolate
     if fps is not None:
         (time_base, ticks), decoded = video.at_rate_ticks(fps), video.at_rate(fps)
     elif interpolate > 1:
         ticks, decoded = video.interpolated_ticks(interpolate), video.interpolated(interpolate)
     else:
-        ticks, decoded = stream.ticks, pictures_of(video, shown) if keep_going else video.decode(chosen)
+        ticks, decoded = stream.ticks, video.decode(chosen)
     if between:
         chosen = range(len(ticks))
     sink: Sink
@@ -146,6 +146,9 @@ def command(
     done = 0
     try:
         with sink:
+            if keep_going:  # not before the output is known to be one
+                shown = conceal(video, chosen)
+                decoded = pictures_of(video, shown)
             for pictures in decoded:
                 for picture in pictures.permute(0, 2, 3, 1).cpu().numpy():
                     sink.put(picture, *ticks[chosen[done]])
