@@ -145,8 +145,9 @@ def _no_constant(name: str) -> None:
 def _depth(text: str) -> int:
     """How many lists and objects of a JSON text, known to be one, are inside one another."""
     marks = np.frombuffer(re.sub(r'"[^"\\]*(?:\\.[^"\\]*)*"', "", text).encode(), np.uint8)
-    steps = np.isin(marks, list(b"[{")).astype(np.int64) - np.isin(marks, list(b"]}"))
-    return int(np.cumsum(steps).max(initial=0))
+    step = np.zeros(256, np.int32)
+    step[list(b"[{")], step[list(b"]}")] = 1, -1
+    return int(np.cumsum(step[marks]).max(initial=0))
 
 
 def _narrow(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
