@@ -37,8 +37,9 @@ ATTEMPTS, PROLONGED, LEAST = 8, 0.08, 100  # to come so close, each for this par
 FEWEST = 1.5  # bits a weight or value of a grid, on average: with fewer a network is better made smaller
 STALE = 0.1  # octaves of bits: so near to what did not suffice, it would now
 LEAP, BITS_GAIN = 1.0, 4.0  # octaves of bits that an attempt saves at most; dB that twice the bits bring, about
-#: Octaves that the size may differ from the probe's; networks much smaller are worse than it tells.
-NARROWEST, WIDEST = -1.0, 3.0
+#: Octaves that the network may be larger than the probe's. A smaller one would be worse than it tells, and what is not
+#: needed of its bytes is saved in the end anyway.
+WIDEST = 3.0
 
 
 def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[int], NetworkShape]) -> int:
@@ -86,7 +87,7 @@ def parameters_to_reach(
     probe = Fit(frames, solve(parameters), dataclasses.replace(options, steps=steps), device, loss)
     run(probe, stop=stop)
     octaves = (target - probe.result().psnr(frames) - PROBE_GAIN) / SIZE_GAIN
-    return _possible(parameters * 2.0 ** min(WIDEST, max(NARROWEST, octaves)), solve)
+    return _possible(parameters * 2.0 ** min(WIDEST, max(0.0, octaves)), solve)
 
 
 def _possible(parameters: float, solve: Callable[[int], NetworkShape]) -> int:
