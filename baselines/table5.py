@@ -48,18 +48,20 @@ TASKS = {"regression": 1, "interpolation": 2}  # of how many frames one is fitte
 LAYERED = "SDMN, two layers"
 NETWORKS = ("HNeRV", *codec.FITS, "SDMN", LAYERED)
 BASE = 0.6  # of the parameters of two layers, for the first
-PARAMETERS = 3.0  # for a byte, of two layers to begin with
-ATTEMPTS, NEAR = 4, 0.02  # to come as near to the bytes, of them, with two layers, which take a number of parameters
+PARAMETERS = 4.1  # for a byte, of two layers to begin with
+NEAR = 0.02  # of the bytes, enough for two layers, which take a number of parameters
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all fits share: pictures' width and height, bytes, seconds, device."""
+    """What all fits share: pictures' width and height, bytes, seconds, device; and how often two layers may be tried,
+    each time in all the seconds, to come near to the bytes."""
 
     scale: tuple[int, int] = (432, 240)
     file_bytes: int = 100_000
     seconds: float = 150.0
     device: str = "cpu"
+    attempts: int = 4
 
 
 GPU = Settings((1920, 960), 2_400_000, 600.0, "cuda")
@@ -73,7 +75,7 @@ def encode(clip: Clip, network: str, settings: Settings) -> tuple[bytes, dict[st
         return data, {"parameters": decoder.shape.parameters(len(clip.frames))}
     options: dict[str, Any] = {"time_limit": settings.seconds, "device": settings.device}
     if network == LAYERED:
-        return encode_layers(clip, settings.file_bytes, options)
+        return encode_layers(clip, settings, options)
     options["target_size"] = settings.file_bytes
     with contextlib.ExitStack() as stack:
         if network == "HNeRV":
@@ -83,11 +85,12 @@ def encode(clip: Clip, network: str, settings: Settings) -> tuple[bytes, dict[st
     return made.data, {"parameters": made.parameters}
 
 
-def encode_layers(clip: Clip, file_bytes: int, options: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """A base and an enhancement layer of ``file_bytes`` together: layers take sizes in parameters, which are corrected
-    by what they came to until that is near enough. Each attempt has all the time; the nearest one counts."""
+def encode_layers(clip: Clip, settings: Settings, options: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """A base and an enhancement layer of the wanted bytes together: layers take sizes in parameters, which are
+    corrected by what they came to until that is near enough. Each attempt has all the time; the nearest one counts."""
+    file_bytes = settings.file_bytes
     tried: list[tuple[float, nvcodec.Encoded]] = []
-    for _ in range(ATTEMPTS):
+    for _ in range(settings.attempts):
         parameters = corrected([(size, len(made.data)) for size, made in tried], file_bytes)
         sizes = f"{round(BASE * parameters)},{round((1 - BASE) * parameters)}"
         tried.append((parameters, nvcodec.encode(clip, size=sizes, **options)))
@@ -173,13 +176,14 @@ def _wanted(names: Iterable[str], only: tuple[str, ...]) -> list[str]:
 @click.option("--seconds", type=float, help="Of each fit.")
 @click.option("--scale", type=SizeType(), help="Of the pictures.")
 @click.option("--device")
+@click.option("--attempts", type=int, help="With two layers, to come near to the bytes.")
 def main(folder: Path, output: Path, jobs: int | None, only: tuple[str, ...], gpu: bool, **given: Any) -> None:
     """Measure what OUTPUT does not hold yet."""
     chosen = {name: value for name, value in given.items() if value is not None}
     settings = dataclasses.replace(GPU if gpu else Settings(), **chosen)
     stated = json.loads(json.dumps(dataclasses.asdict(settings)))
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"settings": stated, "clips": {}}
-    if results["settings"] != stated:
+    if {**stated, **results["settings"]} != stated:
         raise click.UsageError(f"{output} holds results of other settings: {results['settings']}")
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(

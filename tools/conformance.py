@@ -158,8 +158,8 @@ def decode_by_reference(file: Path, layers: int, interpolate: int) -> Outcome:
     return outcome_of(made, reference_decoder.times(stream))
 
 
-def decode_by_nvcodec(file: Path, layers: int, interpolate: int) -> Outcome:
-    """nvcodec as a library."""
+def decode_by_nvcodec(file: Path, layers: int, interpolate: int, device: str = "cpu") -> Outcome:
+    """nvcodec as a library, on a device of PyTorch."""
     from nvcodec.decoder import Video
     from nvcodec.errors import NvcodecError
 
@@ -167,10 +167,10 @@ def decode_by_nvcodec(file: Path, layers: int, interpolate: int) -> Outcome:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a file that is cut
-            video = Video(file, device="cpu", layers=layers)
+            video = Video(file, device=device, layers=layers)
         batches = video.interpolated(interpolate) if interpolate > 1 else video.decode(range(len(video)))
         for pictures in batches:
-            made.extend(pictures.permute(0, 2, 3, 1).numpy())
+            made.extend(pictures.permute(0, 2, 3, 1).cpu().numpy())
     except NvcodecError as error:
         return Outcome(error.exit_code)
     return outcome_of(made, video.stream.ticks)
