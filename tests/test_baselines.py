@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from conftest import moving_squares
 
 from baselines import codec, dnerv, ffnerv, stored
-from baselines.table5 import corrected, decode
+from baselines.table5 import PARAMETERS, corrected, decode
 from nvcodec.errors import UsageError
 from nvcodec.fit.loop import Fit, FitOptions, as_float
 from nvcodec.fit.run import Progress, run
@@ -185,6 +185,6 @@ def test_groups_of_channels_see_their_own_only() -> None:
 
 
 def test_sizes_of_layers_are_corrected() -> None:
-    assert corrected([], 1000) == 3000
+    assert corrected([], 1000) == 1000 * PARAMETERS
     assert corrected([(3000, 500)], 1000) == 6000
     assert corrected([(3000, 500), (6000, 2000)], 1000) == pytest.approx(3000 * 2**0.5)
