@@ -14,15 +14,13 @@ import torch
 
 
 def provenance() -> dict[str, Any]:
-    """Where and how the running benchmark's figures come about."""
+    """Where and how the running benchmark's figures come about; NVCODEC_COMMIT says of which commit a copy is."""
     root = Path(__file__).parent.parent
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
-    dirty = subprocess.run(
-        ["git", "status", "--porcelain", "nvcodec"], cwd=root, capture_output=True, text=True, check=False
-    )
+    commit = os.environ.get("NVCODEC_COMMIT") or _git(root, "rev-parse", "HEAD")
+    if "NVCODEC_COMMIT" not in os.environ and _git(root, "status", "--porcelain", "nvcodec"):
+        commit += "+"
     return {
-        "commit": (commit.stdout.strip() or os.environ.get("NVCODEC_COMMIT", ""))
-        + ("+" if dirty.stdout.strip() else ""),
+        "commit": commit,
         "command": " ".join(["python", Path(sys.argv[0]).name, *map(_plain, sys.argv[1:])]),
         "date": datetime.date.today().isoformat(),
         "machine": {
@@ -33,6 +31,10 @@ def provenance() -> dict[str, Any]:
             "torch": torch.__version__,
         },
     }
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _plain(argument: str) -> str:

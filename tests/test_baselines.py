@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from conftest import moving_squares
 
-from baselines import codec, dnerv, ffnerv, stored
-from baselines.table5 import PARAMETERS, corrected, decode
+from baselines import codec, dnerv, ffnerv, stored, table5
 from nvcodec.errors import UsageError
 from nvcodec.fit.loop import Fit, FitOptions, as_float
 from nvcodec.fit.run import Progress, run
@@ -89,11 +88,11 @@ def test_a_size_in_bytes_is_met(network: str) -> None:
     target = 16_000
     data = codec.encode(network, CLIP, target, steps=100)
     assert 0.97 * target <= len(data) <= target
-    pictures = list(decode(data, network, len(CLIP), "regression", "cpu"))
+    pictures = list(table5.decode(data, network, len(CLIP), "regression", "cpu"))
     assert [picture.shape for picture in pictures] == [CLIP.shape[1:]] * len(CLIP)
     grey = torch.full_like(CLIP[0], 128)
     assert all(psnr(picture, frame) > psnr(grey, frame) for picture, frame in zip(pictures, CLIP, strict=True))
-    between = list(decode(data, network, len(CLIP), "interpolation", "cpu"))
+    between = list(table5.decode(data, network, len(CLIP), "interpolation", "cpu"))
     assert len(between) == len(CLIP) - 1
 
 
@@ -185,6 +184,6 @@ def test_groups_of_channels_see_their_own_only() -> None:
 
 
 def test_sizes_of_layers_are_corrected() -> None:
-    assert corrected([], 1000) == 1000 * PARAMETERS
-    assert corrected([(3000, 500)], 1000) == 6000
-    assert corrected([(3000, 500), (6000, 2000)], 1000) == pytest.approx(3000 * 2**0.5)
+    assert table5.corrected([], 1000) == 1000 * table5.PARAMETERS
+    assert table5.corrected([(3000, 500)], 1000) == 6000
+    assert table5.corrected([(3000, 500), (6000, 2000)], 1000) == pytest.approx(3000 * 2**0.5)

@@ -8,7 +8,7 @@ from conftest import moving_squares
 import nvcodec
 from nvcodec.exact.steps import MAX_STEP, factors
 from nvcodec.fit.loop import Fit, FitOptions, schedule
-from nvcodec.fit.muon import Muon, orthogonalise
+from nvcodec.fit.muon import Muon, orthogonalise, orthogonalise_together
 from nvcodec.fit.run import Progress, run
 from nvcodec.quantize.steps import factor_of, nearest_index
 from nvcodec.reader import read_stream
@@ -22,6 +22,13 @@ def test_orthogonalise(shape: tuple[int, int]) -> None:
     values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
     assert values.min() > 0.6
     assert values.max() < 1.3
+
+
+def test_orthogonalise_together() -> None:
+    torch.manual_seed(0)
+    matrices = [torch.randn(shape) for shape in ((6, 27), (27, 6), (1, 40), (5, 5), (40, 30))]
+    for ours, alone in zip(orthogonalise_together(matrices), map(orthogonalise, matrices), strict=True):
+        torch.testing.assert_close(ours, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_muon_finds_a_minimum() -> None:

@@ -24,7 +24,8 @@ from nvcodec.video.frames import Frames
 from nvcodec.writer import latents_payload
 
 FINER = 1.01  # between two sizes that are tried
-LEAST_NETWORK = 0.1  # of a file, for what is no grid and no latent
+#: Of a file, for what is no grid and no latent: the more, the fewer bits a pixel there are.
+LEAST_NETWORK, MOST_NETWORK, SPARSE = 0.1, 0.5, 0.006  # bits a pixel, by the share
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR = 0.985  # enough of them
 REACH, ROUNDS = 8.0, 12  # the last adjustment: eighths of an octave, to either side, and how often it is tried
@@ -62,7 +63,8 @@ def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[i
             latents = frames * shape.latent_values
             values = grids, latents, shape.parameters(frames) - grids - latents
             taken = [bits_each * count for bits_each, count in zip(each, values, strict=True)]
-            if sum(taken) <= bits and taken[-1] >= LEAST_NETWORK * bits:
+            sparse = SPARSE * frames * shape.width * shape.height / bits
+            if sum(taken) <= bits and taken[-1] >= min(MOST_NETWORK, max(LEAST_NETWORK, sparse)) * bits:
                 break
         wanted /= FINER
     return round(wanted)

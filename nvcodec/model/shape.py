@@ -64,6 +64,16 @@ GRID_SETS: dict[bool, tuple[tuple[tuple[int, int], ...], ...]] = {
         ((0, 1), (0, 1), (1, 1)),
     ),
 }
+#: Of a large picture, whose network has five blocks: in place of the sets that have the coarsest grid alone, and with
+#: one level more.
+COARSE_GRID_SETS: tuple[tuple[tuple[int, int], ...], ...] = (
+    ((0, 1), (1, 16), (2, 4), (8, 1)),
+    ((0, 1), (0, 1), (2, 4), (8, 1)),
+    ((0, 1), (0, 1), (1, 4), (4, 1)),
+    ((0, 1), (0, 1), (1, 8), (2, 1)),
+    ((0, 1), (0, 1), (0, 1), (2, 1)),
+    ((0, 1), (0, 1), (0, 1), (1, 1)),
+)
 DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
 
 SKIPS = ("invertible", "direct", "none")  # how features of the encoder reach the decoder beside the embedding
@@ -328,8 +338,11 @@ def _grids(room: float, width: int, height: int, frames: int, still: bool) -> Gr
     """The set of grids with the most values, at most ``room`` of them."""
     strides = choose_strides(width, height)
     blank = NetworkShape(width, height, 1, 1, (1,) * len(strides), strides, (1,) * len(strides))
+    sets = GRID_SETS[still]
+    if len(strides) == len(KERNELS):
+        sets = (*(levels for levels in sets if any(channels for channels, _ in levels[:-1])), *COARSE_GRID_SETS)
     best, most = None, 0
-    for levels in GRID_SETS[still]:
+    for levels in sets:
         near = levels[: len(strides) - 1]  # a network of few blocks has no coarse ones
         rows = [(0, 1), *near, *[(0, 1)] * (len(strides) - 1 - len(near))][::-1]
         channels, spacing = zip(*rows, strict=True)
