@@ -200,7 +200,7 @@ ENTROPY = [
     ),
     Bug("families 4, 5: symbols instead of values", CODER, "symbols[part] + table.first)", "symbols[part])"),
     Bug("families 4, 5: an edge belongs to the class below", CONTEXTS, 'side="right"', 'side="left"'),
-    Bug("families 4, 5: spread of a class", CONTEXTS, "magnitude(number) ** 2 >> 14", "magnitude(number) ** 2 >> 13"),
+    Bug("families 4, 5: spread of a class", CONTEXTS, "MAGNITUDES[number] ** 2 >> 14", "MAGNITUDES[number] ** 2 >> 13"),
     Bug(
         "family 5: four neighbours across, not five",
         CONTEXTS,

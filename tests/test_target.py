@@ -42,6 +42,14 @@ def test_a_size_is_met(clip: torch.Tensor, target: int, rd_lambda: float) -> Non
     assert not encoded.ladder
 
 
+@pytest.mark.parametrize("target", [6_000, 8_000])
+def test_a_size_is_met_by_a_fit_without_time_for_it(clip: torch.Tensor, target: int) -> None:
+    """A network with far more bits than the file may have, which no step is left to make it learn."""
+    encoded = nvcodec.encode(clip, size=40_000, target_size=target, steps=12, device="cpu")
+    assert encoded.on_size
+    assert len(encoded.data) <= target
+
+
 def test_a_bit_rate_is_met(clip: torch.Tensor) -> None:
     """Six frames at 25 a second."""
     encoded = nvcodec.encode(clip, bitrate=400_000, steps=150, device="cpu")

@@ -96,11 +96,11 @@ class Contexts:
         assert rows.plane is not None
         return NearEstimator(rows.plane, self.start, self.weight)
 
-    def cumulative(self, number: int) -> Ints:
-        """The ``size + 1`` cumulative counts of class ``number``."""
+    def cumulative(self, number: int | Ints) -> Ints:
+        """The ``size + 1`` cumulative counts of class ``number``, or of each of several."""
         distance = np.arange(self.size, dtype=np.int64) + self.first
-        spread = max(1, self.spread * magnitude(number) ** 2 >> 14)
-        return normalise(bell(256 * distance * distance, spread, self.shape))
+        spread = np.maximum(1, self.spread * MAGNITUDES[number] ** 2 >> 14)
+        return normalise(bell(256 * distance * distance, spread[..., None], self.shape))
 
 
 def magnitude(number: int) -> int:
@@ -109,6 +109,9 @@ def magnitude(number: int) -> int:
         return 2 * number + 1
     octave = number // 4 - 1
     return (2 * (4 + number % 4) + 1) << octave
+
+
+MAGNITUDES = np.array([magnitude(number) for number in range(len(EDGES))], np.int64)
 
 
 def block_rows(rows: int, columns: int, group: int = 1) -> int:
@@ -175,7 +178,7 @@ def _fitted(contexts: Contexts, counts: Ints) -> tuple[Contexts, float]:
     @functools.cache
     def cost(shape: int, level: int) -> float:
         tables = dataclasses.replace(contexts, spread=_spread(level), shape=shape)
-        return sum(bits(tables.cumulative(int(number)), counts[number]) for number in used)
+        return bits(tables.cumulative(used), counts[used])
 
     best = (np.inf, 0, 0)
     for shape in range(MAX_SHAPE + 1):

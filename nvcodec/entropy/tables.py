@@ -120,7 +120,7 @@ MAX_SPREAD = 2**31 - 1
 MAX_HISTOGRAM_COUNT = 2**24
 
 
-def bell(squares: Ints, spread: int, shape: int) -> Ints:
+def bell(squares: Ints, spread: int | Ints, shape: int) -> Ints:
     """Weights that fall with ``squares``, those of distances: (spread / (spread + square)) to the power 2^shape."""
     weights = _STUDENT_ONE * spread // (spread + squares)
     for _ in range(shape):
@@ -134,10 +134,12 @@ def zigzag(value: int) -> int:
 
 
 def normalise(weights: Ints) -> Ints:
-    """Cumulative counts: symbol i begins at i + floor(S_i * (2^16 - n) / S_n), S the partial sums of the weights."""
-    sums = np.concatenate([[0], np.cumsum(weights)])
-    n = len(weights)
-    return np.arange(n + 1) + sums * ((1 << TOTAL_BITS) - n) // sums[-1]
+    """Cumulative counts of weights [..., n]: symbol i begins at i + floor(S_i * (2^16 - n) / S_n), S the partial sums
+    of the weights."""
+    n = weights.shape[-1]
+    sums = np.zeros((*weights.shape[:-1], n + 1), np.int64)
+    np.cumsum(weights, axis=-1, out=sums[..., 1:])
+    return np.arange(n + 1) + sums * ((1 << TOTAL_BITS) - n) // sums[..., -1:]
 
 
 def unpack_head(cursor: Cursor) -> tuple[int, int, int]:

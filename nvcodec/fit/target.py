@@ -17,6 +17,7 @@ from nvcodec.entropy.contexts import Rows
 from nvcodec.errors import UsageError
 from nvcodec.fit.loop import Fit, FitOptions, Fitted, snapshot
 from nvcodec.fit.losses import Loss
+from nvcodec.fit.rate import COARSEST
 from nvcodec.fit.run import SAFETY, Asked, Keep, Watch, run
 from nvcodec.model.decoder import integers
 from nvcodec.model.shape import NetworkShape
@@ -28,7 +29,8 @@ FINER = 1.01  # between two sizes that are tried
 LEAST_NETWORK, MOST_NETWORK, SPARSE = 0.1, 0.5, 0.006  # bits a pixel, by the share
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR = 0.985  # enough of them
-REACH, ROUNDS = 8.0, 12  # the last adjustment: eighths of an octave, to either side, and how often it is tried
+#: The last adjustment: how often it is tried, how much further than expected, and eighths of an octave at most.
+ROUNDS, BEYOND, FINEST = 12, 1.5, 8.0
 #: Of a file, for each value of its grids, of its latents, and other parameter, without and with rate in the loss.
 GRID_BITS, LATENT_BITS, OTHER_BITS = {False: 3.0, True: 2.0}, {False: 6.3, True: 1.0}, {False: 6.3, True: 4.2}
 PROBE = 0.15  # of a fit's steps tell what the whole of it would reach:
@@ -146,22 +148,35 @@ def run_to_size(
         run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
     if stop():
         return  # what a checkpoint keeps is the fit as it was
-    room = weights()
-    coarse, fine, at = -REACH, REACH, 0.0
+    _fill(fit, weights)
+
+
+def _fill(fit: Fit, weights: Callable[[], int]) -> None:
+    """Move all steps of rounding together until the bytes are those there is room for, and hardly fewer."""
+    at = 0.0
+    finer: tuple[float, int] | None = None  # levels and bytes that are too many,
+    coarser: tuple[float, int] | None = None  # and that are not
     for _ in range(ROUNDS):
-        taken = rounded_bytes(fit.result())
+        taken, room = rounded_bytes(fit.result()), weights()  # biases and tables change a little with the steps
         if NEAR * room <= taken <= room:
-            room = weights()  # biases and steps change a little with the steps
-            if NEAR * room <= taken <= room:
-                return
-        coarse, fine = (at, fine) if taken < room else (coarse, at)
-        wanted = at + 64 * (AIM * room - taken) / fit.rounding.values  # a bit a value is an octave, of eight levels
-        if not coarse < wanted < fine:
-            wanted = (coarse + fine) / 2
+            return
+        if taken > room:
+            finer = at, taken
+        else:
+            coarser = at, taken
+        if finer and coarser:
+            spread = math.log(finer[1] / coarser[1])  # 0 or less only where the room has changed in between
+            part = math.log(AIM * room / coarser[1]) / spread if spread > 0 else 0.5
+            wanted = coarser[0] + min(0.9, max(0.1, part)) * (finer[0] - coarser[0])
+        else:  # a bit a value is an octave, of eight levels, but not where most values are zero
+            wanted = at + BEYOND * 64 * (AIM * room - taken) / fit.rounding.values
+            wanted = min(FINEST, max(-COARSEST, wanted))
+        if wanted == at:
+            return
         fit.rounding.shift(wanted - at)
         at = wanted
     if rounded_bytes(fit.result()) > room:
-        fit.rounding.shift(coarse - at)
+        fit.rounding.shift((coarser[0] if coarser else -COARSEST) - at)
 
 
 def trim(fit: Fit, target: float, report: Watch | None = None, stop: Asked = lambda: False) -> None:
