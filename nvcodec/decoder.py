@@ -192,14 +192,7 @@ class Video:
             while count < size and place + count < len(frames) and start <= frames[place + count] < end:
                 count += 1
             chosen = frames[place : place + count]
-            try:
-                pictures = self._network(segment).decode([frame - start for frame in chosen])
-            except (MemoryError, torch.OutOfMemoryError):
-                raise InputError(f"too little memory to decode {count} frames at once") from None
-            except RuntimeError as error:
-                if "memory" not in str(error):
-                    raise
-                raise InputError(f"too little memory to decode {count} frames at once") from None
+            pictures = self._decode(segment, [frame - start for frame in chosen])
             if checker:
                 checker.check(segment, [frame - start for frame in chosen], pictures)
             yield pictures
@@ -219,7 +212,7 @@ class Video:
             raise UsageError(f"between two frames there can be 0 to {MOST_BETWEEN - 1} more, not {factor - 1}")
         for number, segment in enumerate(self.stream.segments):
             for place in range((segment.head.frames - 1) * factor + 1):
-                yield self._network(number).decode([Fraction(place, factor)])
+                yield self._decode(number, [Fraction(place, factor)])
 
     def interpolated_ticks(self, factor: int) -> list[tuple[int, int]]:
         """Time and duration of each frame of :meth:`interpolated`, in ticks of ``1 / factor`` as long as the stream's.
@@ -258,7 +251,7 @@ class Video:
             pts, duration = ticks[frame]
             if duration and place + 1 < self.stream.segments[segment].head.frames:
                 place += min(Fraction(1), (now - pts) / duration).limit_denominator(MOST_BETWEEN)
-            yield self._network(segment).decode([place])
+            yield self._decode(segment, [place])
 
     def at_rate_ticks(self, fps: Fraction) -> tuple[Fraction, list[tuple[int, int]]]:
         """A tick in seconds, and time and duration of each picture of :meth:`at_rate` in these ticks.
@@ -282,6 +275,17 @@ class Video:
         time_base = Fraction(numerator, own.denominator * step.denominator)
         duration = int(step / time_base)
         return time_base, [(int(first / time_base) + number * duration, duration) for number in range(count)]
+
+    def _decode(self, segment: int, times: Sequence[int | Fraction]) -> torch.Tensor:
+        """Pictures for times in frames of a segment."""
+        try:
+            return self._network(segment).decode(times)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise InputError(f"too little memory to decode {len(times)} frames at once") from None
+        except RuntimeError as error:
+            if "memory" not in str(error):
+                raise
+            raise InputError(f"too little memory to decode {len(times)} frames at once") from None
 
     def _network(self, segment: int) -> ExactNetwork:
         network = self._networks.get(segment)  # looked up once: another thread may put another one in its place

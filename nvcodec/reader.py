@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -140,6 +141,11 @@ def layer_ends(data: bytes) -> list[int]:
 def _no_constant(name: str) -> None:
     """JSON has no NaN and no Infinity, though Python reads them."""
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """Of a number that no float holds the nearest that one does, so that what is read can be written as JSON again."""
+    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
 
 
 def _depth(text: str) -> int:
@@ -412,7 +418,7 @@ class _Reader:
                     raise CorruptStreamError(f"{cursor.what}: the packed size is {stated}, not {size}")
                 raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=size, allow_extra_data=False)
             text = raw.decode()
-            metadata = json.loads(text, parse_constant=_no_constant)
+            metadata = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
             if _depth(text) > MAX_DEPTH:
                 raise ValueError
         except (zstandard.ZstdError, ValueError, RecursionError):

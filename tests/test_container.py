@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import zlib
 from pathlib import Path
 
@@ -203,6 +204,12 @@ def test_metadata(small: bytes) -> None:
     ):
         with pytest.raises(CorruptStreamError):
             read_stream(with_unit(small, unit))
+
+
+def test_metadata_that_no_float_holds(small: bytes) -> None:
+    """What is read can be written as JSON again, which has no Infinity."""
+    stream = read_stream(with_unit(small, metadata(b'{"a": [1e999, -1e999, 0.5]}')))
+    assert stream.metadata["a"] == [sys.float_info.max, -sys.float_info.max, 0.5]
 
 
 @pytest.mark.parametrize("number", [b"9" * 400, b"-1e999", b"null", b'"31"'])

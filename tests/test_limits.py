@@ -6,6 +6,7 @@ import dataclasses
 import subprocess
 import sys
 import tracemalloc
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from nvcodec.bitstream import ops as o
 from nvcodec.bitstream import units
 from nvcodec.cli.main import run
 from nvcodec.errors import CorruptStreamError, InputError, LimitError
+from nvcodec.exact.network import ExactNetwork
 from nvcodec.limits import LEVELS, Limits, Requirements, level_of, requirements
 from nvcodec.reader import read_file, read_stream
 from nvcodec.writer import write_stream
@@ -94,6 +96,17 @@ def test_too_little_memory_is_an_error_of_ours(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(reader, "read_stream", fail)
     with pytest.raises(InputError, match="too little memory"):
         read_file(path)
+
+
+def test_too_little_memory_to_decode(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ExactNetwork, "decode", fail)
+    video = nvcodec.open(random_stream(3))
+    for pictures in (video.decode([0]), video.interpolated(2), video.at_rate(Fraction(10))):
+        with pytest.raises(InputError, match="too little memory to decode 1 frames"):
+            next(iter(pictures))
 
 
 def test_limits_of_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
