@@ -102,8 +102,8 @@ def test_too_little_memory_to_decode(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(ExactNetwork, "decode", fail)
     video = nvcodec.open(random_stream(3))
+    monkeypatch.setattr(ExactNetwork, "decode", fail)
     for pictures in (video.decode([0]), video.interpolated(2), video.at_rate(Fraction(10))):
         with pytest.raises(InputError, match="too little memory to decode 1 frames"):
             next(iter(pictures))
