@@ -22,7 +22,7 @@ from nvcodec.fit.joint import polish
 from nvcodec.fit.loop import Fit, FitOptions, fast_bfloat16, snapshot
 from nvcodec.fit.losses import DEFAULT_LOSS, Loss, PictureLoss
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
-from nvcodec.fit.target import parameters_for, parameters_to_reach, run_to_size, trim
+from nvcodec.fit.target import network_for, parameters_to_reach, run_to_size, trim
 from nvcodec.fit.warm import warm_start
 from nvcodec.memory import used_memory
 from nvcodec.model.decoder import Underlay
@@ -227,7 +227,6 @@ def encode(
         height=clip.height,
         frames=len(clip.frames),
         z_gain=z_gain,
-        grids=grids,
         still=change(clip.frames) < STILL,
     )
     lower = b"" if onto is None else _file_of(onto, clip)
@@ -253,6 +252,7 @@ def encode(
             goal=goal,
             options=options,
             network=network,
+            grids=grids,
             skip=skip,
             loss=loss,
             device=where,
@@ -345,6 +345,10 @@ def _begin(kept: Path | None, starting: DecodedVideo | None, fit: Fit) -> None:
         warm_start(fit, starting)
 
 
+#: The network of a number of parameters, with what else :func:`~nvcodec.model.shape.solve` takes by name.
+Sized = Callable[..., NetworkShape]
+
+
 @dataclasses.dataclass
 class _Job:
     """One encode under way: layers that are fitted one after the other.
@@ -362,7 +366,8 @@ class _Job:
     clip: Clip
     goal: _Goal
     options: FitOptions
-    network: Callable[..., NetworkShape]
+    network: Sized
+    grids: float
     skip: str
     loss: Loss
     device: torch.device
@@ -390,13 +395,14 @@ class _Job:
         with clock("reading"):
             underlay = self.underlay(lower)
         # Later layers have no invertible connection: z is sampled for the base.
-        sized = functools.partial(
+        sized: Sized = functools.partial(
             self.network,
+            grids=self.grids,
             skip="direct" if underlay and self.skip == "invertible" else self.skip,
             below=underlay.features.shape[1] if underlay else 0,
         )
         if parameters is None:
-            parameters = self.choose_size(sized)
+            parameters, sized = self.choose_size(sized)
         shape = sized(parameters)
         _check_memory(shape, parameters, self.max_memory, self.device)
         assembler = Assembler(self.clip, shape, self.options.seed, self.device, clock, lower)
@@ -422,16 +428,18 @@ class _Job:
         free = None if self.max_memory is None else max(0, self.max_memory - used_memory()) // 4
         return underlay_of(read_stream(lower), self.device, free)
 
-    def choose_size(self, sized: Callable[[int], NetworkShape]) -> int:
-        """A number of parameters that can meet the target."""
+    def choose_size(self, sized: Sized) -> tuple[int, Sized]:
+        """A number of parameters that can meet the target, and what then gives the network."""
         clip, goal, options = self.clip, self.goal, self.options
         if goal.psnr is None:
             middle = round(math.sqrt(max(goal.file_bytes) * min(goal.file_bytes)))
-            return parameters_for(middle, len(clip.frames), options.rate, sized)
+            parameters, grids = network_for(middle, len(clip.frames), options.rate, self.grids, sized)
+            return parameters, functools.partial(sized, grids=grids)
         with self.clock("choosing a size"):
             normal = default_steps(len(clip.frames))
             whole = dataclasses.replace(options, steps=min(options.steps or normal, normal))
-            return parameters_to_reach(goal.psnr, clip.frames, whole, self.device, self.loss, sized, self.asked)
+            wanted = parameters_to_reach(goal.psnr, clip.frames, whole, self.device, self.loss, sized, self.asked)
+            return wanted, sized
 
     def make_files(self, fit: Fit, assembler: Assembler, keep: checkpoint.Keeper | None) -> list[Encoded]:
         """A file, or one for each of the sizes that are asked for.

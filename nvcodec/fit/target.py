@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -25,8 +26,8 @@ from nvcodec.video.frames import Frames
 from nvcodec.writer import latents_payload
 
 FINER = 1.01  # between two sizes that are tried
-#: Of a file, for what is no grid and no latent: the more, the fewer bits a pixel there are.
-LEAST_NETWORK, MOST_NETWORK, SPARSE = 0.1, 0.5, 0.006  # bits a pixel, by the share
+#: Of a file, at least, for what is no grid and no latent: so much at so many bits a pixel, more where there are fewer.
+LEAST_NETWORK, AMPLE, SCARCITY, MOST_NETWORK = 0.25, 0.1, 0.4, 0.6
 AIM = 0.995  # of the bytes allowed, while fitting; the rest is for the last adjustment
 NEAR = 0.985  # enough of them
 #: The last adjustment: how often it is tried, how much further than expected, and eighths of an octave at most.
@@ -45,8 +46,32 @@ LEAP, BITS_GAIN = 1.0, 4.0  # octaves of bits that an attempt saves at most; dB 
 WIDEST = 3.0
 
 
+def network_for(
+    file_bytes: int, frames: int, rate: float, grids: float, solve: Callable[..., NetworkShape]
+) -> tuple[int, float]:
+    """How many parameters a file of this size should hold, and which share of them grids may take.
+
+    Args:
+        file_bytes: its size.
+        frames: of the clip.
+        rate: as in :class:`~nvcodec.fit.loop.FitOptions`.
+        grids: their share at most.
+        solve: gives the network of a number of parameters, and of a share ``grids``.
+    """
+    while True:
+        sized = functools.partial(solve, grids=grids)
+        parameters = parameters_for(file_bytes, frames, rate, sized)
+        shape = sized(parameters)
+        values, network = _parts(shape, frames)[0], expected_bits(shape, frames, rate)[2]
+        scarce = AMPLE * frames * shape.width * shape.height / (8 * file_bytes)
+        least = LEAST_NETWORK * max(1.0, scarce) ** SCARCITY
+        if not values or network >= min(MOST_NETWORK, least) * 8 * file_bytes:
+            return parameters, grids
+        grids = 0.999 * values / parameters  # the next set of grids
+
+
 def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[int], NetworkShape]) -> int:
-    """How many parameters a file of this size should hold.
+    """How many parameters a file of this size can hold.
 
     Args:
         file_bytes: its size.
@@ -54,22 +79,31 @@ def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[i
         rate: as in :class:`~nvcodec.fit.loop.FitOptions`.
         solve: gives the network of a number of parameters.
     """
-    bits, counted = 8 * file_bytes, rate > 0
-    each = GRID_BITS[counted], LATENT_BITS[counted], OTHER_BITS[counted]
+    bits, each = 8 * file_bytes, _bits_each(rate)
     few, wanted = bits / max(each), min(MAX_WEIGHTS, bits / min(each))
     # From many down: with a larger set of grids the network beside them shrinks by more than they have grown.
     while wanted > few:
         with contextlib.suppress(UsageError):  # the clip cannot be coded with so few
-            shape = solve(round(wanted))
-            grids = sum(math.prod(size) for size in shape.grid_sizes.values())
-            latents = frames * shape.latent_values
-            values = grids, latents, shape.parameters(frames) - grids - latents
-            taken = [bits_each * count for bits_each, count in zip(each, values, strict=True)]
-            sparse = SPARSE * frames * shape.width * shape.height / bits
-            if sum(taken) <= bits and taken[-1] >= min(MOST_NETWORK, max(LEAST_NETWORK, sparse)) * bits:
+            if sum(expected_bits(solve(round(wanted)), frames, rate)) <= bits:
                 break
         wanted /= FINER
     return round(wanted)
+
+
+def expected_bits(shape: NetworkShape, frames: int, rate: float) -> list[float]:
+    """What a file of such a network takes for its grids, for latents and for the rest."""
+    return [bits * count for bits, count in zip(_bits_each(rate), _parts(shape, frames), strict=True)]
+
+
+def _bits_each(rate: float) -> list[float]:
+    return [bits[rate > 0] for bits in (GRID_BITS, LATENT_BITS, OTHER_BITS)]
+
+
+def _parts(shape: NetworkShape, frames: int) -> tuple[int, int, int]:
+    """Values of grids, of latents, and other parameters."""
+    grids = sum(math.prod(size) for size in shape.grid_sizes.values())
+    latents = frames * shape.latent_values
+    return grids, latents, shape.parameters(frames) - grids - latents
 
 
 def parameters_to_reach(

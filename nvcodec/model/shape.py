@@ -45,6 +45,7 @@ GRID_SETS: dict[bool, tuple[tuple[tuple[int, int], ...], ...]] = {
         ((0, 1), (1, 8), (2, 1)),
         ((0, 1), (0, 1), (2, 1)),
         ((0, 1), (0, 1), (1, 1)),
+        ((0, 1), (0, 1), (1, 2)),
     ),
     False: (
         ((2, 4), (6, 1), (12, 1)),
@@ -62,6 +63,7 @@ GRID_SETS: dict[bool, tuple[tuple[tuple[int, int], ...], ...]] = {
         ((0, 1), (1, 4), (1, 1)),
         ((0, 1), (0, 1), (2, 1)),
         ((0, 1), (0, 1), (1, 1)),
+        ((0, 1), (0, 1), (1, 2)),
     ),
 }
 #: Of a large picture, whose network has five blocks: in place of the sets that have the coarsest grid alone, and with
@@ -73,6 +75,7 @@ COARSE_GRID_SETS: tuple[tuple[tuple[int, int], ...], ...] = (
     ((0, 1), (0, 1), (1, 8), (2, 1)),
     ((0, 1), (0, 1), (0, 1), (2, 1)),
     ((0, 1), (0, 1), (0, 1), (1, 1)),
+    ((0, 1), (0, 1), (0, 1), (1, 2)),
 )
 DENSE_CONVS = 5  # of a dense block (section 1.2), all 3x3
 
