@@ -37,8 +37,8 @@ from nvcodec.video.reader import Selection, read_clip
 CLIPS: dict[str, tuple[str, Selection, str]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), "100k,100k,100k"),
     "blackswan 432x240": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "100k,100k,100k"),
+    "blackswan 432x240, growing": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "80k,200k,500k"),
 }
-
 
 QUANTISERS = (37, 32, 27)  # of x265, as of SHM's layers in the paper
 
@@ -123,7 +123,7 @@ def main(folder: Path, output: Path, jobs: int, only: tuple[str, ...], steps: in
                 if f"x265 QP {quantiser}" not in results.setdefault(name, {}):
                     results[name][f"x265 QP {quantiser}"] = x265(folder, name, quantiser)
                     output.write_text(json.dumps(results, indent=1) + "\n")
-        whole = {"layers": {}, "joint": {"joint": True}}
+        whole: dict[str, dict[str, Any]] = {"layers": {}, "joint": {"joint": True}}
         go_on(
             pool, [(name, which, {"size": CLIPS[name][2], **more}) for name in names for which, more in whole.items()]
         )

@@ -22,7 +22,7 @@ from nvcodec.fit.joint import polish
 from nvcodec.fit.loop import Fit, FitOptions, fast_bfloat16, snapshot
 from nvcodec.fit.losses import DEFAULT_LOSS, Loss, PictureLoss
 from nvcodec.fit.run import Progress, interruption, run, run_in_haste, run_to_quality
-from nvcodec.fit.target import network_for, parameters_to_reach, run_to_size, trim
+from nvcodec.fit.target import balanced, parameters_for, parameters_to_reach, run_to_size, trim
 from nvcodec.fit.warm import warm_start
 from nvcodec.memory import used_memory
 from nvcodec.model.decoder import Underlay
@@ -345,10 +345,6 @@ def _begin(kept: Path | None, starting: DecodedVideo | None, fit: Fit) -> None:
         warm_start(fit, starting)
 
 
-#: The network of a number of parameters, with what else :func:`~nvcodec.model.shape.solve` takes by name.
-Sized = Callable[..., NetworkShape]
-
-
 @dataclasses.dataclass
 class _Job:
     """One encode under way: layers that are fitted one after the other.
@@ -366,7 +362,7 @@ class _Job:
     clip: Clip
     goal: _Goal
     options: FitOptions
-    network: Sized
+    network: Callable[..., NetworkShape]
     grids: float
     skip: str
     loss: Loss
@@ -395,14 +391,14 @@ class _Job:
         with clock("reading"):
             underlay = self.underlay(lower)
         # Later layers have no invertible connection: z is sampled for the base.
-        sized: Sized = functools.partial(
+        solver = functools.partial(
             self.network,
-            grids=self.grids,
             skip="direct" if underlay and self.skip == "invertible" else self.skip,
             below=underlay.features.shape[1] if underlay else 0,
         )
+        sized = balanced(len(self.clip.frames), self.options.rate, self.grids, solver)
         if parameters is None:
-            parameters, sized = self.choose_size(sized)
+            parameters = self.choose_size(sized)
         shape = sized(parameters)
         _check_memory(shape, parameters, self.max_memory, self.device)
         assembler = Assembler(self.clip, shape, self.options.seed, self.device, clock, lower)
@@ -428,18 +424,16 @@ class _Job:
         free = None if self.max_memory is None else max(0, self.max_memory - used_memory()) // 4
         return underlay_of(read_stream(lower), self.device, free)
 
-    def choose_size(self, sized: Sized) -> tuple[int, Sized]:
-        """A number of parameters that can meet the target, and what then gives the network."""
+    def choose_size(self, sized: Callable[[int], NetworkShape]) -> int:
+        """A number of parameters that can meet the target."""
         clip, goal, options = self.clip, self.goal, self.options
         if goal.psnr is None:
             middle = round(math.sqrt(max(goal.file_bytes) * min(goal.file_bytes)))
-            parameters, grids = network_for(middle, len(clip.frames), options.rate, self.grids, sized)
-            return parameters, functools.partial(sized, grids=grids)
+            return parameters_for(middle, len(clip.frames), options.rate, sized)
         with self.clock("choosing a size"):
             normal = default_steps(len(clip.frames))
             whole = dataclasses.replace(options, steps=min(options.steps or normal, normal))
-            wanted = parameters_to_reach(goal.psnr, clip.frames, whole, self.device, self.loss, sized, self.asked)
-            return wanted, sized
+            return parameters_to_reach(goal.psnr, clip.frames, whole, self.device, self.loss, sized, self.asked)
 
     def make_files(self, fit: Fit, assembler: Assembler, keep: checkpoint.Keeper | None) -> list[Encoded]:
         """A file, or one for each of the sizes that are asked for.

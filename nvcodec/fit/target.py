@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable
@@ -46,28 +45,30 @@ LEAP, BITS_GAIN = 1.0, 4.0  # octaves of bits that an attempt saves at most; dB 
 WIDEST = 3.0
 
 
-def network_for(
-    file_bytes: int, frames: int, rate: float, grids: float, solve: Callable[..., NetworkShape]
-) -> tuple[int, float]:
-    """How many parameters a file of this size should hold, and which share of them grids may take.
+def balanced(
+    frames: int, rate: float, grids: float, solve: Callable[..., NetworkShape]
+) -> Callable[[int], NetworkShape]:
+    """What gives, for a number of parameters, the network with the most grids that leave the rest its share.
 
     Args:
-        file_bytes: its size.
         frames: of the clip.
         rate: as in :class:`~nvcodec.fit.loop.FitOptions`.
-        grids: their share at most.
+        grids: their share of the parameters at most.
         solve: gives the network of a number of parameters, and of a share ``grids``.
     """
-    while True:
-        sized = functools.partial(solve, grids=grids)
-        parameters = parameters_for(file_bytes, frames, rate, sized)
-        shape = sized(parameters)
-        values, network = _parts(shape, frames)[0], expected_bits(shape, frames, rate)[2]
-        scarce = AMPLE * frames * shape.width * shape.height / (8 * file_bytes)
-        least = LEAST_NETWORK * max(1.0, scarce) ** SCARCITY
-        if not values or network >= min(MOST_NETWORK, least) * 8 * file_bytes:
-            return parameters, grids
-        grids = 0.999 * values / parameters  # the next set of grids
+
+    def best(parameters: int) -> NetworkShape:
+        share = grids
+        while True:
+            shape = solve(parameters, grids=share)
+            bits, values = expected_bits(shape, frames, rate), _parts(shape, frames)[0]
+            scarce = AMPLE * frames * shape.width * shape.height / sum(bits)
+            least = min(MOST_NETWORK, LEAST_NETWORK * max(1.0, scarce) ** SCARCITY)
+            if not values or bits[2] >= least * sum(bits):
+                return shape
+            share = 0.999 * values / parameters  # the next set of grids
+
+    return best
 
 
 def parameters_for(file_bytes: int, frames: int, rate: float, solve: Callable[[int], NetworkShape]) -> int:
