@@ -37,7 +37,7 @@ from nvcodec.video.reader import Selection, read_clip
 CLIPS: dict[str, tuple[str, Selection, str]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), "100k,100k,100k"),
     "blackswan 432x240": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "100k,100k,100k"),
-    "blackswan 432x240, growing": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "80k,200k,500k"),
+    "blackswan 432x240, growing": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "50k,120k,300k"),
 }
 
 QUANTISERS = (37, 32, 27)  # of x265, as of SHM's layers in the paper
