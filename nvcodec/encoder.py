@@ -352,6 +352,7 @@ class _Job:
     Attributes:
         kept: where a checkpoint is kept, if one is.
         keeper: makes what writes it, given the bytes of the layers below.
+        grids: share of the parameters that feature grids may take at most.
         asked: whether an end has been asked for.
         finish: whether the file is then still to be made.
         joint: whether :meth:`polish` will need what layers were made by.
