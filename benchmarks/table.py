@@ -296,6 +296,29 @@ def table5(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def fuzzing() -> str:
+    """Markdown: what came of mutated streams, and of those that coverage guided."""
+    lines = [
+        "| target | streams | checksums | results, documented errors, anything else | longest | memory |",
+        "|---|---|---|---|---|---|",
+    ]
+    for run in json.loads((HERE / "fuzz.json").read_text())["runs"]:
+        good = sum(count for name, count in run["outcomes"].items() if not name.endswith("Error"))
+        bad = len(run["crashers"])
+        lines.append(
+            f"| {run['target']} | {run['count']} | {'repaired' if run['repaired'] else 'as they came out'} "
+            f"| {good}, {run['count'] - good - bad}, {bad} | {run['longest'][0]:.2f} s "
+            f"| +{run['memory'][0] / 2**20:.0f} MiB |"
+        )
+    lines += ["", "Guided by coverage (Atheris), most checksums repaired:", ""]
+    for run in json.loads((HERE / "fuzz_guided.json").read_text())["runs"]:
+        lines.append(
+            f"- {run['target']}: {run['runs']} streams in {run['seconds']} s; {run['crashers']} had to be looked at."
+        )
+    lines += ["", "Made by `tools/fuzz.py` and `tests/fuzzing/fuzz_*.py`; `benchmarks/fuzz.json`, `fuzz_guided.json`."]
+    return "\n".join(lines) + "\n"
+
+
 def ablation() -> str:
     """Markdown: what the parts of the network are worth, and what 8 bits cost."""
     clips = json.loads((HERE / "ablation.json").read_text())["clips"]
@@ -416,6 +439,7 @@ def main() -> None:
         (HERE.parent / "docs" / "network.md", "ablation", ablation()),
         (HERE.parent / "docs" / "fit.md", "trials", fit_trials()),
         (HERE.parent / "docs" / "fit.md", "warm start", warm_start()),
+        (HERE.parent / "docs" / "faults.md", "fuzzing", fuzzing()),
         (HERE.parent / "baselines" / "README.md", "table 5", table5("table5.json")),
         (HERE.parent / "baselines" / "README.md", "table 5 on a GPU", table5("table5_gpu.json")),
     ):
