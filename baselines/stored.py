@@ -103,4 +103,4 @@ def _read_conv(cursor: Cursor, conv: Conv, unit: float) -> None:
         biases, _ = decode_chunk(cursor, (count,))
         conv.bias.copy_(torch.from_numpy(biases * 2.0**-shift))
     weights, _ = decode_chunk(cursor, (count, conv.weight[0].numel()), Rows(conv.group))
-    conv.weight.copy_(torch.from_numpy(weights).view_as(conv.weight) * conv.step)
+    conv.weight.copy_(torch.tensor(weights).view_as(conv.weight) * conv.step)
