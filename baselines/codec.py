@@ -61,10 +61,11 @@ def encode(
     options = FitOptions(steps, left, batch=batch, seed=seed, rate=DEFAULT_LAMBDA, bfloat16=fast_bfloat16(where))
     fit = FITS[network](frames, solve(network, parameters, frames), options, where)
 
-    def room() -> int:
-        """Bytes there are for weights, grids and latents."""
+    def room() -> tuple[int, int]:
+        """Bytes that weights, grids and latents take, and that there are for them."""
         fitted = fit.result()
-        return file_bytes - (len(stored.write(fitted)) - rounded_bytes(fitted))
+        taken = rounded_bytes(fitted)
+        return taken, file_bytes - (len(stored.write(fitted)) - taken)
 
     run(fit, stop=lambda: fit.quantised)
     run_to_size(fit, room)

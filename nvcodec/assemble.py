@@ -110,10 +110,11 @@ class Assembler:
             return append_layer(self.lower, stream, self.metadata, index=index)
         return write_stream(stream, index=index)
 
-    def room(self, fit: Fit, file_bytes: int) -> int:
-        """Bytes there are for weights in a file of ``file_bytes``, by a file of the fit as it is now."""
-        draft = self.write(self.stream(fit.result()))
-        return file_bytes - (len(draft) - rounded_bytes(fit.result()))
+    def room(self, fit: Fit, file_bytes: int) -> tuple[int, int]:
+        """Bytes that weights, grids and latents take in a file of the fit as it is now, and that one of ``file_bytes``
+        has for them."""
+        taken = rounded_bytes(fit.result())
+        return taken, file_bytes - (len(self.write(self.stream(fit.result()))) - taken)
 
     def make(self, fit: Fit) -> Encoded:
         """The file, decoded once more and compared."""

@@ -152,8 +152,9 @@ def test_joint_fitting_keeps_the_layers_and_changes_all() -> None:
     assert [len(layer.data) for layer in together.layers] == ends
     for layer, before, number in zip(together.layers, apart.layers, (1, 2), strict=True):
         assert digest(together.data, number) == digest(layer.data) != digest(before.data)
-        assert layer.psnr > before.psnr - 0.5
+        assert layer.psnr > before.psnr - 0.3
         assert 0.8 < len(layer.data) / len(before.data) < 1.25
+    assert together.psnr > apart.psnr  # thirty steps more
 
 
 def test_an_interrupted_joint_fit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

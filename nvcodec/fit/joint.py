@@ -6,13 +6,12 @@ rounded weights and all, in place of the integers that a decoder would have.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 
 import torch
 
-from nvcodec.fit.loop import GAIN, RELEASE, WORTH, Fit, as_float, schedule
+from nvcodec.fit.loop import Fit, as_float, schedule
 from nvcodec.fit.rate import PARTS, price
 from nvcodec.fit.run import Asked
 from nvcodec.model.conv import ste
@@ -61,8 +60,5 @@ def _step(fits: Sequence[Fit], factor: float, part: float) -> None:
     for fit in fits:
         fit.update(factor)
         fit.step += 1
-        if not fit.options.rate:
-            continue
-        cost = statistics.mean(fit.costs)
-        gain = GAIN if cost > fit.allowed[-1] else RELEASE
-        fit.worth = min(WORTH[1], max(WORTH[0], fit.worth * (cost / fit.allowed[-1]) ** (gain * part)))
+        if fit.options.rate:
+            fit.weigh(fit.allowed[-1], part)

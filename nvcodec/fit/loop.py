@@ -298,11 +298,17 @@ class Fit:
         """
         now, reach = self.rounding.bits().item() if not self.worth else statistics.mean(self.costs), 1.0
         if self.worth:
-            gain = GAIN if now > bits else RELEASE
-            self.worth = min(WORTH[1], max(WORTH[0], self.worth * (now / bits) ** (gain * share)))
+            self.weigh(bits, share)
             reach = SWING * share
         # A bit a value is an octave.
         self.rounding.shift(8 * min(reach, max(-reach, (bits - now) / self.rounding.values)))
+
+    def weigh(self, bits: float, share: float) -> None:
+        """Let the rate weigh more where the last steps cost more than ``bits``, less where they cost less; ``share`` as
+        in :meth:`meet`."""
+        now = statistics.mean(self.costs)
+        gain = GAIN if now > bits else RELEASE
+        self.worth = min(WORTH[1], max(WORTH[0], self.worth * (now / bits) ** (gain * share)))
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """What a step makes small, and the mean squared error beside it, for ``pictures`` [batch, 3, height, width],

@@ -164,21 +164,22 @@ def rounded_bytes(fitted: Fitted) -> int:
 
 def run_to_size(
     fit: Fit,
-    weights: Callable[[], int],
+    weights: Callable[[], tuple[int, int]],
     report: Watch | None = None,
     keep: Keep | None = None,
     stop: Asked = lambda: False,
 ) -> None:
     """Take a fit whose quantisation has begun to its end, with weights of at most so many bytes, and hardly fewer.
 
-    Steps of rounding move together so that the estimate of the rate stays what it has to be. How many bytes there are
-    for weights, and how many the estimate really is, is asked at the beginning, halfway and at the end.
+    Steps of rounding move together so that the estimate of the rate stays what it has to be. ``weights`` says how many
+    bytes they take, and how many there are for them: it is asked at the beginning, halfway and at the end.
     """
     for part, end in enumerate((1 - fit.options.quantised / 2, 1.0)):
         if len(fit.allowed) == part and not stop():  # a fit that was resumed in this part knows already
             began = time.monotonic()
             fit.quantise()  # time may have run out before
-            fit.allow(fit.rounding.bits().item() / rounded_bytes(fit.result()) * AIM * weights())
+            taken, room = weights()
+            fit.allow(fit.rounding.bits().item() / taken * AIM * room)
             fit.lost += time.monotonic() - began
         run(fit, report, keep, lambda end=end: stop() or fit.spent() >= end)  # type: ignore[misc]
     if stop():
@@ -186,13 +187,13 @@ def run_to_size(
     _fill(fit, weights)
 
 
-def _fill(fit: Fit, weights: Callable[[], int]) -> None:
+def _fill(fit: Fit, weights: Callable[[], tuple[int, int]]) -> None:
     """Move all steps of rounding together until the bytes are those there is room for, and hardly fewer."""
     at = 0.0
     finer: tuple[float, int] | None = None  # levels and bytes that are too many,
     coarser: tuple[float, int] | None = None  # and that are not
     for _ in range(ROUNDS):
-        taken, room = rounded_bytes(fit.result()), weights()  # biases and tables change a little with the steps
+        taken, room = weights()  # the room changes a little with the steps: biases and tables are written with them
         if NEAR * room <= taken <= room:
             return
         if taken > room:
@@ -210,7 +211,8 @@ def _fill(fit: Fit, weights: Callable[[], int]) -> None:
             return
         fit.rounding.shift(wanted - at)
         at = wanted
-    if rounded_bytes(fit.result()) > room:
+    taken, room = weights()
+    if taken > room:
         fit.rounding.shift((coarser[0] if coarser else -COARSEST) - at)
 
 
