@@ -58,6 +58,10 @@ def gpu() -> str:
     many = [name for name in exact if name[0].isdigit() and " " in name]
     decoded = {batch: row["exact_frames_a_second"] for batch, row in found["decoding"]["by_batch"].items()}
     fitted, file, quality = found["fitting_speed"]["frames_a_second"], found["to_size"], found["to_quality"]
+    layers = "How fast it decodes several layers has not yet been measured on a GPU."
+    if "layers" in found:
+        rates = " / ".join(f"{rate:.0f}" for rate in found["layers"]["frames_decoded_a_second"].values())
+        layers = f"With one, two and three layers it decodes {rates} frames a second one by one."
     return (
         f"On one {found['exact']['provenance']['machine']['gpu']}: every golden stream, {' and '.join(many)} decode to "
         f"the CPU's pixels. At {file['pictures']}, {quality['size']} parameters, it decodes "
@@ -66,7 +70,7 @@ def gpu() -> str:
         f"{fitted['bfloat16']:.0f} frames a second one by one, {fitted['bfloat16, batch 4']:.0f} in batches of 4. "
         f"{quality['time_limit']:.0f} s made {quality['psnr_rgb']:.2f} dB, where HNeRV's published 300 epochs "
         f"make {PUBLISHED_QUALITY} dB; a file of {file['file_bytes']} bytes had {file['psnr_rgb']:.2f} dB after "
-        f"{file['time_limit']:.0f} s, where x265 has 32.35 dB (`benchmarks/gpu.json`)."
+        f"{file['time_limit']:.0f} s, where x265 has 32.35 dB (`benchmarks/gpu.json`). {layers}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -15,10 +16,10 @@ import nvcodec
 from nvcodec.errors import UsageError
 from nvcodec.fit import checkpoint
 from nvcodec.fit.loop import Fit, FitOptions
-from nvcodec.fit.rate import Rounding, price
+from nvcodec.fit.rate import PARTS, Rounding, price
 from nvcodec.fit.run import run
 from nvcodec.model.decoder import Decoder
-from nvcodec.model.shape import solve
+from nvcodec.model.shape import GridShape, solve
 from nvcodec.quantize.prepare import prepare
 from nvcodec.quantize.steps import factor_of
 from nvcodec.reader import read_stream
@@ -85,6 +86,25 @@ def test_gradients_are_those_of_finite_differences() -> None:
         conv.weight.add_(change)
         after = rounding.bits().double()
     assert (after - before).item() == pytest.approx(1e-3 * conv.weight.grad.norm().item(), rel=0.1)
+
+
+@pytest.mark.parametrize("knots", [1, PARTS - 1, PARTS, PARTS + 2, 11])
+def test_the_parts_are_on_average_the_whole(knots: int) -> None:
+    torch.manual_seed(0)
+    channels = [2, *[0] * (len(SHAPE.channels) - 1)]
+    grids = GridShape(11, tuple(channels), (knots, *channels[1:]))
+    decoder = Decoder(dataclasses.replace(SHAPE, grids=grids))
+    for grid in decoder.grids.values():
+        torch.nn.init.normal_(grid.values)
+    latents = [torch.randn(11, SHAPE.embedding, *SHAPE.grid), *(torch.randn(11, 1, *g) for g in SHAPE.skip_grids)]
+    prepare(decoder, latents)
+    rounding = Rounding(decoder)
+    rounding.latents = latents
+    rounding.begin()
+    rounding.apply_steps()
+    parts = [rounding.bits(part).item() for part in range(PARTS)]
+    assert np.mean(parts) == pytest.approx(rounding.bits().item(), rel=1e-5)
+    assert len(set(parts)) > 1
 
 
 def test_bits_are_about_the_entropy() -> None:

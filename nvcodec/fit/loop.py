@@ -496,8 +496,7 @@ def optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[
 
 
 def _adam(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    fused = parameters[0].is_cuda  # fewer calls, which take longer there than what they do
-    return torch.optim.Adam(parameters, betas=(0.9, 0.99), foreach=not fused, fused=fused)
+    return torch.optim.Adam(parameters, betas=(0.9, 0.99), fused=True)
 
 
 def fast_bfloat16(device: torch.device) -> bool:

@@ -98,7 +98,7 @@ class Rounding(nn.Module):
         """What weights, grids and latents cost, roughly and smoothly: [] bits.
 
         With ``part``, from 0 to 3, that is estimated from this quarter of the times that grids and latents are stored
-        for, which takes a quarter of the time.
+        for, which takes a quarter of the time; the mean of the four is the whole.
 
         Each weight is taken for a draw from a distribution whose mean magnitude is that of its output channel times
         that of its place in the kernel; each change of a grid or latent from knot to knot, or frame to frame, for one
@@ -111,16 +111,15 @@ class Rounding(nn.Module):
             magnitude = steps.mean((1, 2, 3), keepdim=True) * steps.mean(0, keepdim=True) / (steps.mean() + 1e-6)
             total = total + torch.log2(1 + 2 * math.e * magnitude).sum()
         for values, step in self._stored():
-            first, end = 0, len(values)
-            if part is not None and end >= 2 * PARTS:
-                first, end = part * end // PARTS, (part + 1) * end // PARTS
+            first, end, weight = 0, len(values), COHERENCE
+            if part is not None and end >= PARTS:
+                first, end, weight = part * end // PARTS, (part + 1) * end // PARTS, PARTS * COHERENCE
             steps = values[max(0, first - 1) : end] / step
             changes = steps[1:] - steps[:-1]
             steps = (changes if first else torch.cat([steps[:1], changes])).abs()
             near = F.avg_pool2d(steps, NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)
             magnitude = (near + steps.mean((2, 3), keepdim=True)) / 2
-            share = len(steps) / len(values)
-            total = total + COHERENCE / share * torch.log2(1 + 2 * math.e * magnitude).sum()
+            total = total + weight * torch.log2(1 + 2 * math.e * magnitude).sum()
         return total
 
     @torch.no_grad()

@@ -89,16 +89,16 @@ class Grid(nn.Module):
 
     def at(self, frames: Sequence[int | Fraction]) -> torch.Tensor:
         """Its values at ``frames``, which may lie between two: [frames, channels, height, width]."""
-        values: torch.Tensor = self.values
-        if self.step is not None:
-            values = rounded(values, self.step)
-        made = []
+        near, parts = [], []
         for frame in frames:
             last = frame.denominator * (self.frames - 1)
-            knot, part = position(frame.numerator, last + 1, len(values))
-            after = values[min(knot + 1, len(values) - 1)]
-            made.append(torch.lerp(values[knot], after, part / max(1, last)))
-        return torch.stack(made)
+            knot, part = position(frame.numerator, last + 1, len(self.values))
+            near += [self.values[knot], self.values[min(knot + 1, len(self.values) - 1)]]
+            parts.append(part / max(1, last))
+        ends = torch.stack(near)
+        if self.step is not None:
+            ends = rounded(ends, self.step)  # of many knots a step of the fit sees few
+        return torch.stack([torch.lerp(*way) for way in zip(ends[::2], ends[1::2], parts, strict=True)])
 
     def forward(self, frames: Sequence[int | Fraction]) -> torch.Tensor:
         """What is added to the features: [frames, channels, height, width]."""
