@@ -460,9 +460,14 @@ class Fit:
                 self.learn_latents()
         for number, (optimiser, _) in enumerate(self.optimisers):
             state: dict[int, dict[str, torch.Tensor]] = {}
+            parameters = optimiser.param_groups[0]["params"]
             for name, value in _below(tensors, f"optimiser.{number}.").items():
-                parameter, kind = name.split(".")
-                state.setdefault(int(parameter), {})[kind] = value
+                place, kind = name.split(".")
+                parameter = parameters[int(place)]
+                # Fused Adam goes through memory: what it keeps has to lie there as the parameter does.
+                if value.shape == parameter.shape:
+                    value = torch.empty_like(parameter).copy_(value)
+                state.setdefault(int(place), {})[kind] = value
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
         self.order.set_state(tensors["order"])
 
