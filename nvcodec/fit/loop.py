@@ -460,7 +460,7 @@ class Fit:
                 self.learn_latents()
         for number, (optimiser, _) in enumerate(self.optimisers):
             state: dict[int, dict[str, torch.Tensor]] = {}
-            parameters = optimiser.param_groups[0]["params"]
+            parameters = dict(enumerate(optimiser.param_groups[0]["params"]))
             for name, value in _below(tensors, f"optimiser.{number}.").items():
                 place, kind = name.split(".")
                 parameter = parameters[int(place)]
