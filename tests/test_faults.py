@@ -7,6 +7,7 @@ source as it was, one sentence on stderr.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -319,6 +320,7 @@ def _interrupted(write: Callable[[], None], line: int, stop: Callable[[], None])
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # what an earlier run left behind is not to end within this one, where it would count as its lines
     sys.settrace(trace)
     try:
         write()
@@ -326,6 +328,7 @@ def _interrupted(write: Callable[[], None], line: int, stop: Callable[[], None])
         pass
     finally:
         sys.settrace(before)
+        gc.enable()
     return seen >= line
 
 
