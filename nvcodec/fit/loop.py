@@ -501,7 +501,7 @@ def optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[
 
 
 def _adam(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, betas=(0.9, 0.99), fused=True)
+    return torch.optim.Adam(parameters, betas=(0.9, 0.99), fused=True)  # in one call: the tensors are small
 
 
 def fast_bfloat16(device: torch.device) -> bool:
