@@ -10,11 +10,11 @@ from fractions import Fraction
 import torch
 
 from baselines import dnerv, ffnerv, stored
-from nvcodec.encoder import DEFAULT_LAMBDA, TIMED_BATCH
-from nvcodec.fit.loop import Fit, FitOptions, fast_bfloat16
-from nvcodec.fit.run import run
-from nvcodec.fit.target import parameters_for, rounded_bytes, run_to_size
-from nvcodec.model.shape import NetworkShape
+from nvcodec.encoding.encoder import DEFAULT_LAMBDA, TIMED_BATCH
+from nvcodec.encoding.fit.fit import Fit, FitOptions, fast_bfloat16
+from nvcodec.encoding.fit.fit_loop import run
+from nvcodec.encoding.fit.targets import parameters_for, rounded_bytes, run_to_size
+from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.video.frames import Frames
 
 FITS: dict[str, type[Fit]] = {"DNeRV": dnerv.DNeRVFit, "FFNeRV": ffnerv.FFNeRVFit}

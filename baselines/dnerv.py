@@ -18,12 +18,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from baselines.shapes import nearest
-from nvcodec.fit.loop import Fit, as_float
-from nvcodec.model.conv import Conv
-from nvcodec.model.decoder import HEAD_UNIT, Decoder, Underlay
-from nvcodec.model.encoder import WIDTH, ChannelNorm, ConvNeXtBlock, Encoder
-from nvcodec.model.shape import EMBEDDING, PUBLISHED_KERNELS, SHRINK, NetworkShape, choose_strides
-from nvcodec.model.skip import whole_group
+from nvcodec.encoding.fit.fit import Fit, as_float
+from nvcodec.encoding.model.convolution import Conv
+from nvcodec.encoding.model.decoder_network import HEAD_UNIT, Decoder, Underlay
+from nvcodec.encoding.model.encoder_network import WIDTH, ChannelNorm, ConvNeXtBlock, Encoder
+from nvcodec.encoding.model.network_shape import EMBEDDING, PUBLISHED_KERNELS, SHRINK, NetworkShape, choose_strides
+from nvcodec.encoding.model.skip_connection import whole_group
 
 CHANNELS = 2  # of the embedding of differences
 KERNEL = 3  # of its block, and of the unit

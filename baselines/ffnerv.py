@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from baselines.shapes import nearest
-from nvcodec.fit.loop import Fit
-from nvcodec.model.conv import Conv
-from nvcodec.model.decoder import Decoder, Grid, RoundedNetwork, Underlay
-from nvcodec.model.encoder import Encoder
-from nvcodec.model.shape import GRID_WEIGHT, PADDING_WEIGHT, NetworkShape
+from nvcodec.encoding.fit.fit import Fit
+from nvcodec.encoding.model.convolution import Conv
+from nvcodec.encoding.model.decoder_network import Decoder, Grid, RoundedNetwork, Underlay
+from nvcodec.encoding.model.encoder_network import Encoder
+from nvcodec.encoding.model.network_shape import GRID_WEIGHT, PADDING_WEIGHT, NetworkShape
 
 NEIGHBOURS = (-2, -1, 1, 2)  # frames whose independent frames are warped
 GRID_CELLS = 144  # 9x16

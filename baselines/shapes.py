@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.errors import UsageError
-from nvcodec.model.shape import NetworkShape
 
 S = TypeVar("S", bound=NetworkShape)
 

@@ -17,17 +17,17 @@ import torch
 
 from baselines.dnerv import DNeRV, DNeRVShape
 from baselines.ffnerv import FFNeRV, FFNeRVShape
-from nvcodec.bitstream.fields import Cursor, varint
-from nvcodec.bitstream.units import LatentsHead
-from nvcodec.entropy.coder import decode_chunk, encode_chunk
-from nvcodec.entropy.contexts import Rows
-from nvcodec.fit.loop import Fitted
-from nvcodec.model.conv import Conv
-from nvcodec.model.decoder import Decoder, integers
-from nvcodec.quantize.builder import BIAS_PEAK
-from nvcodec.quantize.prepare import input_units
-from nvcodec.quantize.steps import factor_of, nearest_index
-from nvcodec.writer import latents_payload
+from nvcodec.encoding.export.operation_builder import BIAS_PEAK
+from nvcodec.encoding.fit.fit import Fitted
+from nvcodec.encoding.model.convolution import Conv
+from nvcodec.encoding.model.decoder_network import Decoder, integers
+from nvcodec.encoding.quantizer.initial_steps import input_units
+from nvcodec.encoding.quantizer.nearest_steps import factor_of, nearest_index
+from nvcodec.format.entropy.chunks import decode_chunk, encode_chunk
+from nvcodec.format.entropy.contexts import Rows
+from nvcodec.format.fields import Cursor, varint
+from nvcodec.format.stream_writer import latents_payload
+from nvcodec.format.units import LatentsHead
 
 NETWORKS: dict[str, tuple[Any, Any]] = {"DNeRV": (DNeRVShape, DNeRV), "FFNeRV": (FFNeRVShape, FFNeRV)}
 FINEST_BIAS = 14  # a bias's step is at least 2^-14

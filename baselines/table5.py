@@ -33,14 +33,14 @@ import torch
 import nvcodec
 from baselines import codec, stored
 from benchmarks.machine import provenance
-from nvcodec.accounting import by_layer
 from nvcodec.cli.options import SizeType
-from nvcodec.decoder import Video
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.encoding.model import network_shape as shape
+from nvcodec.format.accounting import by_layer
+from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
-from nvcodec.model import shape
-from nvcodec.reader import read_stream
 from nvcodec.video.clip import Clip
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.video.source import Selection, read_clip
 
 CLIPS = {"blackswan": "davis480/blackswan", "camel": "davis480/camel"}
 FRAMES = 50  # of each clip, at most

@@ -22,11 +22,11 @@ import torch
 from machine import provenance
 
 import nvcodec
-from nvcodec.fit.loop import Fit, FitOptions
-from nvcodec.fit.run import Progress, run
-from nvcodec.model.shape import solve
+from nvcodec.encoding.fit.fit import Fit, FitOptions
+from nvcodec.encoding.fit.fit_loop import Progress, run
+from nvcodec.encoding.model.network_shape import solve
 from nvcodec.video.clip import Clip
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.video.source import Selection, read_clip
 
 SIZE, FRAMES, SEEDS = 100_000, 48, (0, 1)
 CLIPS: dict[str, tuple[str, Selection]] = {

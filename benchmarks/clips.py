@@ -21,12 +21,12 @@ import torch
 from machine import provenance
 
 import nvcodec
-from nvcodec.accounting import bytes_by_kind
-from nvcodec.decoder import Video
-from nvcodec.exact.network import ExactNetwork
-from nvcodec.reader import read_stream
-from nvcodec.stream import Stream
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.format.accounting import bytes_by_kind
+from nvcodec.format.stream import Stream
+from nvcodec.format.stream_reader import read_stream
+from nvcodec.video.source import Selection, read_clip
 
 # name: source, crop, scale, size, frames, steps (None: the default epochs)
 CASES: dict[str, tuple[str, Any, Any, str, int | None, int | None]] = {

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from machine import provenance
 
-from nvcodec.bitstream.units import SegmentHead
-from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import Fitted
-from nvcodec.model.decoder import Decoder
-from nvcodec.model.shape import solve
-from nvcodec.model.skip import sampled
-from nvcodec.quantize.export import export
-from nvcodec.quantize.prepare import prepare
-from nvcodec.stream import Segment
+from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.encoding.export.network_export import export
+from nvcodec.encoding.fit.fit import Fitted
+from nvcodec.encoding.model.decoder_network import Decoder
+from nvcodec.encoding.model.network_shape import solve
+from nvcodec.encoding.model.skip_connection import sampled
+from nvcodec.encoding.quantizer.initial_steps import prepare
+from nvcodec.format.stream import Segment
+from nvcodec.format.units import SegmentHead
 
 CASES = [(300_000, 320, 160), (300_000, 432, 240), (300_000, 416, 240), (300_000, 854, 480), (750_000, 1280, 640)]
 FRAMES, ROUNDS = 4, 12

@@ -24,7 +24,7 @@ from machine import provenance
 
 import nvcodec
 from nvcodec.bench.chart import Line, chart
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.video.source import Selection, read_clip
 
 SIZE = 300_000
 CLIPS: dict[str, tuple[str, Selection]] = {

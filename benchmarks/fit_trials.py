@@ -26,14 +26,15 @@ import torch.nn.functional as F
 from machine import provenance
 from torch import nn
 
-from nvcodec.exact.kernels import resample
-from nvcodec.fit import loop, muon
-from nvcodec.fit.loop import Fit, FitOptions, analyse, schedule
-from nvcodec.fit.muon import Muon
-from nvcodec.model.conv import Conv
-from nvcodec.model.decoder import HEAD_UNIT
-from nvcodec.model.shape import solve
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.decoding.kernels import resample
+from nvcodec.encoding.fit import fit as loop
+from nvcodec.encoding.fit import muon
+from nvcodec.encoding.fit.fit import Fit, FitOptions, analyse, schedule
+from nvcodec.encoding.fit.muon import Muon
+from nvcodec.encoding.model.convolution import Conv
+from nvcodec.encoding.model.decoder_network import HEAD_UNIT
+from nvcodec.encoding.model.network_shape import solve
+from nvcodec.video.source import Selection, read_clip
 
 SIZE = 285_000
 CLIPS: dict[str, tuple[str, Selection]] = {

@@ -30,16 +30,16 @@ from machine import provenance
 
 import nvcodec
 from nvcodec.cli.options import SizeType
-from nvcodec.decoder import Video
-from nvcodec.exact.network import ExactNetwork
-from nvcodec.fit.loop import Fit, FitOptions
-from nvcodec.model.shape import NetworkShape, parse_size, solve
-from nvcodec.reader import read_file, read_stream
-from nvcodec.stream import Stream
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.encoding.fit.fit import Fit, FitOptions
+from nvcodec.encoding.model.network_shape import NetworkShape, parse_size, solve
+from nvcodec.format.stream import Stream
+from nvcodec.format.stream_reader import read_file, read_stream
+from nvcodec.format.stream_writer import write_stream
 from nvcodec.video.clip import Clip
 from nvcodec.video.frames import Frames
-from nvcodec.video.reader import Selection, read_clip
-from nvcodec.writer import write_stream
+from nvcodec.video.source import Selection, read_clip
 
 TRIAL_STEPS = 60
 FEW = 16  # frames that the CPU decodes as well, which takes it long

@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nvcodec.encoding.model.encoder_network import Encoder
+from nvcodec.encoding.model.network_shape import NetworkShape, choose_strides
 from nvcodec.metrics import psnr
-from nvcodec.model.encoder import Encoder
-from nvcodec.model.shape import NetworkShape, choose_strides
 
 EMBEDDING, LEAST_WIDTH, SHRINK, LARGEST_KERNEL = 16, 12, 1.2, 5
 BATCH, RATE, WARMUP, FIRST_RATE = 2, 1e-3, 0.1, 0.1

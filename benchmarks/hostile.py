@@ -33,9 +33,9 @@ def attempt(name: str, decode: bool) -> None:
     """What the process of one attempt does; prints its figures as JSON."""
     import torch
 
-    from nvcodec.decoder import Video
+    from nvcodec.decoding.decoded_video import Video
+    from nvcodec.format.stream_reader import read_stream
     from nvcodec.memory import peak_memory
-    from nvcodec.reader import read_stream
 
     torch.set_num_threads(1)
     data = HOSTILE[name]()

@@ -25,14 +25,14 @@ import click
 import torch
 from machine import provenance
 
-from nvcodec.accounting import by_layer
-from nvcodec.bench import codecs
-from nvcodec.decoder import Video
-from nvcodec.encoder import encode
+from nvcodec.bench import rival_codecs as codecs
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.encoding.encoder import encode
+from nvcodec.format.accounting import by_layer
+from nvcodec.format.stream import Stream
+from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr
-from nvcodec.reader import read_stream
-from nvcodec.stream import Stream
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.video.source import Selection, read_clip
 
 CLIPS: dict[str, tuple[str, Selection, str]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), "100k,100k,100k"),

@@ -21,10 +21,10 @@ import click
 import torch
 from machine import provenance
 
-from nvcodec.encoder import encode
-from nvcodec.fit.loop import Fit
-from nvcodec.model import shape
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.encoding.encoder import encode
+from nvcodec.encoding.fit.fit import Fit
+from nvcodec.encoding.model import network_shape as shape
+from nvcodec.video.source import Selection, read_clip
 
 #: Bytes of a file and seconds that its encode may take: 0.6 of the bytes, and the time, of nvcodec before.
 POINTS = ((68_037, 104.6), (140_141, 158.3))
@@ -36,7 +36,7 @@ def nothing() -> None:
 
 def one_table() -> None:
     """One table for all values of a chunk."""
-    mock.patch("nvcodec.entropy.coder.choose_contexts", lambda values, rows: None).start()
+    mock.patch("nvcodec.format.entropy.chunks.choose_contexts", lambda values, rows: None).start()
 
 
 def plain_latents() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ablation import FLOAT, FRAMES, VARIANTS
 
 from nvcodec.bench.bd import bd_rate
-from nvcodec.bench.run import ANCHOR
+from nvcodec.bench.measurement import ANCHOR
 
 HERE = Path(__file__).parent
 REFERENCE = "none, plain"

@@ -19,12 +19,12 @@ import torch
 from machine import provenance
 
 import nvcodec
-from nvcodec.decoder import Video
-from nvcodec.fit.loop import Fit, FitOptions, fast_bfloat16
-from nvcodec.fit.warm import warm_start
-from nvcodec.model.shape import solve
-from nvcodec.reader import read_stream
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.encoding.fit.fit import Fit, FitOptions, fast_bfloat16
+from nvcodec.encoding.fit.warm_start import warm_start
+from nvcodec.encoding.model.network_shape import solve
+from nvcodec.format.stream_reader import read_stream
+from nvcodec.video.source import Selection, read_clip
 
 SIZE, FRAMES, FILE_STEPS = 300_000, 66, 1200
 CASES = {

@@ -14,8 +14,8 @@ from torch import nn
 
 import nvcodec
 from nvcodec.cli.options import SizeType
-from nvcodec.reader import read_stream
-from nvcodec.video.reader import Selection, read_clip
+from nvcodec.format.stream_reader import read_stream
+from nvcodec.video.source import Selection, read_clip
 
 THRESHOLD = 6 / 255  # of change to the next frame, above which a pixel counts as moving
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
-    from nvcodec.assemble import Encoded as Encoded
-    from nvcodec.decoder import Video as Video
-    from nvcodec.encoder import encode as encode
+    from nvcodec.decoding.decoded_video import Video as Video
+    from nvcodec.encoding.assembly import Encoded as Encoded
+    from nvcodec.encoding.encoder import encode as encode
     from nvcodec.errors import CorruptStreamError as CorruptStreamError
     from nvcodec.errors import InputError as InputError
     from nvcodec.errors import Interrupted as Interrupted
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     open = Video
 
 _HOME = {
-    "open": ("nvcodec.decoder", "Video"),
-    "Video": ("nvcodec.decoder", "Video"),
-    "encode": ("nvcodec.encoder", "encode"),
-    "Encoded": ("nvcodec.assemble", "Encoded"),
+    "open": ("nvcodec.decoding.decoded_video", "Video"),
+    "Video": ("nvcodec.decoding.decoded_video", "Video"),
+    "encode": ("nvcodec.encoding.encoder", "encode"),
+    "Encoded": ("nvcodec.encoding.assembly", "Encoded"),
     "NvcodecError": ("nvcodec.errors", "NvcodecError"),
     "UsageError": ("nvcodec.errors", "UsageError"),
     "InputError": ("nvcodec.errors", "InputError"),

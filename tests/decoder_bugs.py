@@ -28,12 +28,14 @@ class Bug:
     new: str
 
 
-NETWORK, KERNELS, FUNCTIONS, GRIDS, NOISE, BOUNDS, STEPS = (
-    f"exact/{name}.py" for name in ("network", "kernels", "functions", "grids", "noise", "bounds", "steps")
+NETWORK, KERNELS, DECODER = (f"decoding/{name}.py" for name in ("exact_network", "kernels", "decoded_video"))
+FUNCTIONS, GRIDS, NOISE, BOUNDS, STEPS = (
+    f"format/arithmetic/{name}.py" for name in ("functions", "interpolation", "noise", "bounds", "step_indices")
 )
-TABLES, CONTEXTS, CODER = (f"entropy/{name}.py" for name in ("tables", "contexts", "coder"))
-FIELDS, OPS, UNITS = (f"bitstream/{name}.py" for name in ("fields", "ops", "units"))
-STREAM, READER, DECODER = "stream.py", "reader.py", "decoder.py"
+TABLES, CONTEXTS, CODER = (f"format/entropy/{name}.py" for name in ("frequency_tables", "contexts", "chunks"))
+FIELDS, OPS, UNITS, STREAM, READER = (
+    f"format/{name}.py" for name in ("fields", "operations", "units", "stream", "stream_reader")
+)
 
 #: Section 6.3.
 CONVOLUTION = [

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.fields import varint
-from nvcodec.bitstream.units import LatentsHead, LayerEnd, SegmentHead, UnitType, Video, pack_file_header, pack_unit
-from nvcodec.decoder import picture_bytes
-from nvcodec.entropy.tables import Constant
+from nvcodec.decoding.decoded_video import picture_bytes
+from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.errors import CorruptStreamError
-from nvcodec.exact.bounds import LIMIT, reach, rounded_bias
-from nvcodec.exact.network import ExactNetwork
-from nvcodec.stream import ConvWeights, Layer, Segment, Stream
+from nvcodec.format import operations as o
+from nvcodec.format.arithmetic.bounds import LIMIT, reach, rounded_bias
+from nvcodec.format.entropy.frequency_tables import Constant
+from nvcodec.format.fields import varint
+from nvcodec.format.inference import Tensor, infer, infer_one
+from nvcodec.format.stream import ConvWeights, Layer, Segment, Stream
+from nvcodec.format.units import LatentsHead, LayerEnd, SegmentHead, UnitType, Video, pack_file_header, pack_unit
 
 
 class Builder:
@@ -27,11 +28,11 @@ class Builder:
         self.rng = rng
         self.below = {level: layer.tensors for level, layer in enumerate(below)}
         self.ops: list[o.Op] = []
-        self.tensors: list[o.Tensor] = []
+        self.tensors: list[Tensor] = []
         self.convs: dict[int, ConvWeights] = {}
 
     def add(self, op: o.Op) -> int:
-        self.tensors.append(o.infer_one(op, len(self.ops), self.tensors, self.below))
+        self.tensors.append(infer_one(op, len(self.ops), self.tensors, self.below))
         self.ops.append(op)
         return len(self.ops) - 1
 
@@ -112,7 +113,7 @@ class Builder:
             for place, op in enumerate(self.ops)
             if isinstance(op, o.Transmitted)
         }
-        tensors = o.infer(self.ops, self.below, (height, width))
+        tensors = infer(self.ops, self.below, (height, width))
         return Layer(tuple(self.ops), tensors, self.convs, latents, 1, np.zeros(frames, np.uint32))
 
 

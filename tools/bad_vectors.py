@@ -13,11 +13,11 @@ import numpy as np
 from good_vectors import audio, limit_net, metadata, plain, raw_frame, spaces_frame, zstandard_frame
 from vector_parts import Net, Part, Segment, assemble, chunk, header, numbers, packed, parts_of, unit, with_checksums
 
-from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.fields import varint
-from nvcodec.bitstream.units import MAGIC, LatentsHead, SegmentHead, UnitType, Video
-from nvcodec.entropy.contexts import Contexts, Rows
-from nvcodec.entropy.tables import Histogram, Laplace, Student
+from nvcodec.format import operations as o
+from nvcodec.format.entropy.contexts import Contexts, Rows
+from nvcodec.format.entropy.frequency_tables import Histogram, Laplace, Student
+from nvcodec.format.fields import varint
+from nvcodec.format.units import MAGIC, LatentsHead, SegmentHead, UnitType, Video
 
 NOT_SDMN, CORRUPT, NOT_SUPPORTED, NOT_VERIFIED = "not-sdmn", "corrupt", "not-supported", "not-verified"
 

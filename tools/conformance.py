@@ -160,7 +160,7 @@ def decode_by_reference(file: Path, layers: int, interpolate: int) -> Outcome:
 
 def decode_by_nvcodec(file: Path, layers: int, interpolate: int, device: str = "cpu") -> Outcome:
     """nvcodec as a library, on a device of PyTorch."""
-    from nvcodec.decoder import Video
+    from nvcodec.decoding.decoded_video import Video
     from nvcodec.errors import NvcodecError
 
     made: list[np.ndarray] = []

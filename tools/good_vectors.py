@@ -22,11 +22,11 @@ from vector_parts import (
     with_checksums,
 )
 
-from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.fields import varint
-from nvcodec.bitstream.units import LatentsHead, UnitType, Video
-from nvcodec.entropy.contexts import Contexts
-from nvcodec.entropy.tables import Constant, Histogram, Laplace, Student
+from nvcodec.format import operations as o
+from nvcodec.format.entropy.contexts import Contexts
+from nvcodec.format.entropy.frequency_tables import Constant, Histogram, Laplace, Student
+from nvcodec.format.fields import varint
+from nvcodec.format.units import LatentsHead, UnitType, Video
 
 RELEASED = Path(__file__).parents[1] / "tests" / "golden"
 

@@ -25,11 +25,11 @@ from conftest import moving_squares  # noqa: E402
 from networks import random_stream  # noqa: E402
 
 import nvcodec  # noqa: E402
-from nvcodec.bitstream.fields import Cursor  # noqa: E402
-from nvcodec.bitstream.ops import Grid, Op, Table, pack_ops, unpack_ops  # noqa: E402
-from nvcodec.bitstream.units import MAGIC, MAJOR, MINOR, UnitType, pack_unit, split_units  # noqa: E402
-from nvcodec.reader import read_stream  # noqa: E402
-from nvcodec.writer import write_stream  # noqa: E402
+from nvcodec.format.fields import Cursor  # noqa: E402
+from nvcodec.format.operations import Grid, Op, Table, pack_ops, unpack_ops  # noqa: E402
+from nvcodec.format.stream_reader import read_stream  # noqa: E402
+from nvcodec.format.stream_writer import write_stream  # noqa: E402
+from nvcodec.format.units import MAGIC, MAJOR, MINOR, UnitType, pack_unit, split_units  # noqa: E402
 
 FOLDER = ROOT / "tests" / "golden" / f"{MAJOR}.{MINOR}"
 

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 
 import nvcodec
-from nvcodec.accounting import bytes_by_kind
-from nvcodec.model.shape import PRESETS, NetworkShape, solve
-from nvcodec.reader import read_stream
+from nvcodec.encoding.model.network_shape import PRESETS, NetworkShape, solve
+from nvcodec.format.accounting import bytes_by_kind
+from nvcodec.format.stream_reader import read_stream
 
 CLIP_FRAMES = 132  # Big Buck Bunny's, for the count of what is stored
 

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import reference_decoder
 
-from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.fields import Record, varint
-from nvcodec.bitstream.units import MAGIC, LatentsHead, SegmentHead, UnitType, Video
-from nvcodec.entropy.coder import effective
-from nvcodec.entropy.contexts import Contexts, Rows
-from nvcodec.entropy.tables import Constant, Histogram, Student, Table
+from nvcodec.format import operations as o
+from nvcodec.format.entropy.chunks import effective
+from nvcodec.format.entropy.contexts import Contexts, Rows
+from nvcodec.format.entropy.frequency_tables import Constant, Histogram, Student, Table
+from nvcodec.format.fields import Record, varint
+from nvcodec.format.inference import Tensor, infer_one
+from nvcodec.format.units import MAGIC, LatentsHead, SegmentHead, UnitType, Video
 
 VIDEO = Video(0, 2, 2, 2, 0, 1, 1, 1, 25, 7)
 
@@ -128,7 +129,7 @@ class Net:
     def __init__(self, frames: int = 2, below: Sequence[Net] = ()) -> None:
         self.frames = frames
         self.below = {level: net.tensors for level, net in enumerate(below)}
-        self.tensors: list[o.Tensor] = []
+        self.tensors: list[Tensor] = []
         self.records: list[bytes] = []
         self.weights = b""
         self.runs: list[bytes] = []  # payloads of LATENTS
@@ -145,7 +146,7 @@ class Net:
 
     def add(self, op: o.Op, /, **broken: int) -> int:
         """Add an operation, with other values written for the fields named in ``broken``. Returns its place."""
-        self.tensors.append(o.infer_one(op, len(self.tensors), self.tensors, self.below))
+        self.tensors.append(infer_one(op, len(self.tensors), self.tensors, self.below))
         self.records.append(bytes([op.CODE]) + packed(op, **broken))
         return self.last
 

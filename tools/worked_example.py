@@ -14,9 +14,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.fields import Cursor
-from nvcodec.bitstream.units import (
+from nvcodec.decoding.decoded_video import picture_bytes
+from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.format import operations as o
+from nvcodec.format.entropy.chunks import decode_chunk, effective
+from nvcodec.format.entropy.frequency_tables import unpack_head, unpack_table
+from nvcodec.format.fields import Cursor
+from nvcodec.format.inference import infer
+from nvcodec.format.stream import ConvWeights, Layer, Segment, Stream
+from nvcodec.format.stream_writer import write_stream
+from nvcodec.format.units import (
     HEADER_BYTES,
     UNIT_HEADER_BYTES,
     LatentsHead,
@@ -26,12 +33,6 @@ from nvcodec.bitstream.units import (
     Video,
     split_units,
 )
-from nvcodec.decoder import picture_bytes
-from nvcodec.entropy.coder import decode_chunk, effective
-from nvcodec.entropy.tables import unpack_head, unpack_table
-from nvcodec.exact.network import ExactNetwork
-from nvcodec.stream import ConvWeights, Layer, Segment, Stream
-from nvcodec.writer import write_stream
 
 SPECIFICATION = Path(__file__).parents[1] / "bitstream_spec.md"
 START, END = "## 11 Worked example\n", "## 12 Changes\n"
@@ -59,7 +60,7 @@ def example() -> Stream:
         np.array([36, 36, 38], np.int32),
     )
     latents = np.array([[12, -7], [14, -6]], np.int16).reshape(2, 2, 1, 1)
-    tensors = o.infer(ops, {}, (2, 2))
+    tensors = infer(ops, {}, (2, 2))
     layer = Layer(ops, tensors, {1: first, 5: second}, {0: latents}, 1, np.zeros(2, np.uint32))
     segment = Segment(SegmentHead(0, 2, 2, 2, 0, 1), np.ones(2, np.int64), [layer])
     stream = Stream(Video(0, 2, 2, 2, 0, 1, 1, 1, 25, 7), [segment])

@@ -7,7 +7,7 @@ import html
 from typing import Any
 
 from nvcodec.bench.chart import Line, chart
-from nvcodec.bench.run import OURS, SOURCE_PICTURE, Bench
+from nvcodec.bench.measurement import OURS, SOURCE_PICTURE, Bench
 
 TITLES = {"psnr_rgb": "PSNR, dB", "ms_ssim": "MS-SSIM"}
 PAGE = """<!doctype html>

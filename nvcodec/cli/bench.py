@@ -47,13 +47,14 @@ def command(
     Writes results.json, a chart for every measure of quality, and index.html into the folder. Ctrl-C is no loss: the
     same command goes on where it stopped.
     """
-    from nvcodec.model.shape import parse_size
+    from nvcodec.encoding.model.network_shape import parse_size
 
     numbers = [parse_size(size) for size in sizes.split(",")]
-    from nvcodec.bench import codecs, report
-    from nvcodec.bench.run import OURS, PLAIN, Bench, tasks
-    from nvcodec.fit.run import Progress
-    from nvcodec.video.reader import Selection, read_clip
+    from nvcodec.bench import report
+    from nvcodec.bench import rival_codecs as codecs
+    from nvcodec.bench.measurement import OURS, PLAIN, Bench, tasks
+    from nvcodec.encoding.fit.fit_loop import Progress
+    from nvcodec.video.source import Selection, read_clip
 
     known = [*codecs.CODECS, OURS, PLAIN]
     chosen = [name for name in known if not names or any(part.lower() in name.lower() for part in names)]

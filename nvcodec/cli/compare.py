@@ -18,7 +18,7 @@ from nvcodec.cli.options import (
     volume_options,
 )
 from nvcodec.errors import UsageError
-from nvcodec.limits import Limits
+from nvcodec.format.limits import Limits
 
 if TYPE_CHECKING:
     import torch
@@ -60,8 +60,8 @@ def command(
 
     Give the --crop, --scale, --start, --frames and --every that the file was encoded with.
     """
-    from nvcodec.accounting import bits_per_pixel, by_layer
-    from nvcodec.reader import read_stream
+    from nvcodec.format.accounting import bits_per_pixel, by_layer
+    from nvcodec.format.stream_reader import read_stream
 
     limits = Limits(max_pixels, max_memory)
     stream = read_stream(read_bytes(file, limits), limits)
@@ -69,8 +69,8 @@ def command(
     import torch
 
     from nvcodec import metrics
-    from nvcodec.decoder import Video
-    from nvcodec.video.reader import Selection, read_clip
+    from nvcodec.decoding.decoded_video import Video
+    from nvcodec.video.source import Selection, read_clip
 
     if threads:
         torch.set_num_threads(threads)

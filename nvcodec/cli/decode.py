@@ -18,7 +18,7 @@ from nvcodec.cli.options import (
     volume_options,
 )
 from nvcodec.errors import CorruptStreamError, UsageError
-from nvcodec.limits import Limits
+from nvcodec.format.limits import Limits
 
 
 class _Decode(click.Command):
@@ -94,7 +94,7 @@ def command(
         raise UsageError("--interpolate or --fps go with the whole file, not with --start and --frames or each other")
     if between and keep_going:
         raise UsageError("--interpolate and --fps need every frame; they do not go with --keep-going")
-    from nvcodec.reader import read_stream
+    from nvcodec.format.stream_reader import read_stream
 
     limits = Limits(max_pixels, max_memory)
     stream = read_stream(read_bytes(file, limits), limits, keep_going)  # a bad file is refused before torch is loaded
@@ -107,9 +107,10 @@ def command(
 
     import torch
 
-    from nvcodec.conceal import conceal, pictures_of, report
-    from nvcodec.decoder import Video
-    from nvcodec.video.sinks import Md5Sink, NullSink, Sink, is_same_file, open_sink
+    from nvcodec.decoding.concealment import conceal, pictures_of, report
+    from nvcodec.decoding.decoded_video import Video
+    from nvcodec.files import is_same_file
+    from nvcodec.video.sinks import Md5Sink, NullSink, Sink, open_sink
 
     if threads:
         torch.set_num_threads(threads)

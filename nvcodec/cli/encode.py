@@ -23,12 +23,19 @@ from nvcodec.cli.options import (
     selection_options,
     volume_options,
 )
+from nvcodec.encoding.model.network_shape import (
+    BLOCKS,
+    DEFAULT_BLOCK,
+    DEFAULT_GRIDS,
+    DEFAULT_SKIP,
+    DEFAULT_Z_GAIN,
+    SKIPS,
+)
 from nvcodec.errors import Interrupted, UsageError, VerificationError
 from nvcodec.memory import peak_memory
-from nvcodec.model.shape import BLOCKS, DEFAULT_BLOCK, DEFAULT_GRIDS, DEFAULT_SKIP, DEFAULT_Z_GAIN, SKIPS
 
 if TYPE_CHECKING:
-    from nvcodec.assemble import Encoded
+    from nvcodec.encoding.assembly import Encoded
 
 
 @click.command("encode")
@@ -183,8 +190,8 @@ def command(
     onto = None
     if add_layer:
         size, onto = add_layer
-    from nvcodec.encoder import encode, file_names
-    from nvcodec.fit.run import Progress
+    from nvcodec.encoding.encoder import encode, file_names
+    from nvcodec.encoding.fit.fit_loop import Progress
 
     status = Status(quiet or progress != "line")
 

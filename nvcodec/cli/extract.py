@@ -9,8 +9,8 @@ import click
 
 from nvcodec.cli.options import limit_options, note, read_bytes
 from nvcodec.errors import UsageError
-from nvcodec.limits import Limits
-from nvcodec.reader import layer_ends, read_stream
+from nvcodec.format.limits import Limits
+from nvcodec.format.stream_reader import layer_ends, read_stream
 
 
 @click.command("extract")
@@ -31,7 +31,7 @@ def command(file: str, layers: int, output: str, max_pixels: int | None, max_mem
     if output == "-":
         sys.stdout.buffer.write(kept)
         return
-    from nvcodec.video.sinks import atomic_file, is_same_file
+    from nvcodec.files import atomic_file, is_same_file
 
     if is_same_file(output, file):
         raise UsageError(f"{output} is the file to take from; give the output another name")

@@ -6,11 +6,11 @@ import json
 
 import click
 
-from nvcodec.accounting import KINDS, bits_per_pixel, by_layer, bytes_by_kind, describe, requirements_of
 from nvcodec.cli.options import limit_options, note, read_bytes
-from nvcodec.limits import Limits, level_of
-from nvcodec.reader import read_stream
-from nvcodec.stream import Stream
+from nvcodec.format.accounting import KINDS, bits_per_pixel, by_layer, bytes_by_kind, describe, requirements_of
+from nvcodec.format.limits import Limits, level_of
+from nvcodec.format.stream import Stream
+from nvcodec.format.stream_reader import read_stream
 
 
 @click.command("info")

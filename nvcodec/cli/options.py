@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nvcodec.errors import InputError
-from nvcodec.limits import Limits
+from nvcodec.format.limits import Limits
 from nvcodec.memory import machine_memory
 
 if TYPE_CHECKING:
-    from nvcodec.stream import Stream
+    from nvcodec.format.stream import Stream
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -192,9 +192,10 @@ def read_bytes(file: str, limits: Limits) -> bytes:
     """The bytes of an SDMN file; ``-`` is standard input.
 
     Raises:
-        InputError, LimitError, UnsupportedVersionError, CorruptStreamError: see :func:`nvcodec.reader.read_file`.
+        InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
+            :func:`nvcodec.format.stream_reader.read_file` does.
     """
-    from nvcodec.reader import read_all
+    from nvcodec.format.stream_reader import read_all
 
     try:
         if file == "-":

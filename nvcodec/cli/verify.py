@@ -9,7 +9,7 @@ import click
 
 from nvcodec.cli.options import Status, device_options, limit_options, read_bytes, volume_options
 from nvcodec.errors import CorruptStreamError, NvcodecError, VerificationError
-from nvcodec.limits import Limits
+from nvcodec.format.limits import Limits
 
 
 @dataclasses.dataclass
@@ -71,7 +71,7 @@ def _check(result: _Result, limits: Limits, device: str, threads: int | None, st
     Raises:
         NvcodecError: what is wrong with it.
     """
-    from nvcodec.reader import read_stream
+    from nvcodec.format.stream_reader import read_stream
 
     status.show(f"{result.file}: reading")
     stream = read_stream(read_bytes(result.file, limits), limits)
@@ -81,7 +81,7 @@ def _check(result: _Result, limits: Limits, device: str, threads: int | None, st
 
     import torch
 
-    from nvcodec.decoder import Video
+    from nvcodec.decoding.decoded_video import Video
 
     if threads:
         torch.set_num_threads(threads)

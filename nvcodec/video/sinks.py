@@ -1,20 +1,15 @@
-"""Where decoded frames go: one class a format, each a context manager that takes pictures one by one.
+"""Where decoded frames go: one class per format, each a context manager that takes pictures one by one.
 
-Files appear under their final name only when they are complete. Until then they are temporary files beside it, whose
-names start with a dot and end in ``.nvcodec-part``; only a process that is killed leaves one behind.
+Files appear under their final name only when they are complete (see :mod:`nvcodec.files`).
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import hashlib
 import os
 import re
-import secrets
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -26,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nvcodec.errors import InputError, UsageError
+from nvcodec.files import atomic_file, temporary_path, writing
 
-PART = ".nvcodec-part"
 Picture = npt.NDArray[np.uint8]  # RGB [height, width, 3]
 
 
@@ -40,92 +35,6 @@ class Sink(Protocol):
     ) -> None: ...
     def put(self, picture: Picture, pts: int, duration: int) -> None:
         """Take one frame; ``pts`` and ``duration`` are in ticks."""
-
-
-@contextlib.contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name when the block ends well and vanishes when it does not.
-
-    A link is followed; what is no regular file, a pipe or a device, is written to directly.
-
-    Raises:
-        InputError: the folder cannot be written to.
-    """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file() and not target.is_dir():
-        with writing(path):
-            yield target
-        return
-    with _temporary(target) as temporary, writing(path):
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        yield temporary
-        temporary.replace(target)
-
-
-@contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raises InputError for what the system refuses in the block, a full disk for instance."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise InputError(f"cannot write {os.fspath(path)}: {error.strerror or error}") from None
-
-
-_PARTS: set[Path] = set()
-
-
-@contextlib.contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """A path beside ``target`` for a file or folder that goes away at the end of the block, or at least of the process:
-    an interruption may come before the block is entered."""
-    name = os.fsencode(target.name)[:60].decode(errors="ignore")
-    path = target.with_name(f".{name}.{secrets.token_hex(6)}{PART}")
-    _PARTS.add(path)
-    try:
-        yield path
-    finally:
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-    _PARTS.discard(path)
-
-
-@atexit.register
-def _remove_all() -> None:
-    for path in tuple(_PARTS):
-        _remove(path)
-
-
-def is_same_file(path: str | os.PathLike[str], source: object) -> bool:
-    """Whether both are names, or links, of one existing file; ``source`` need not be a path."""
-    if not isinstance(source, (str, os.PathLike)):
-        return False
-    try:
-        return os.path.samefile(path, source)
-    except OSError:
-        return False
-
-
-def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out, leaving nothing behind, whether there can be a new file beside ``path``.
-
-    Raises:
-        InputError: the folder cannot be written to.
-    """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        return
-    try:
-        tempfile.TemporaryFile(dir=target.parent).close()
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
 class _Base:
@@ -227,7 +136,7 @@ class PngSink(_Base):
         self.overwrite = overwrite
         with writing(path):
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self.folder = self.stack.enter_context(_temporary(self.target))
+            self.folder = self.stack.enter_context(temporary_path(self.target))
             self.folder.mkdir()
         self.stack.push(self._finish)
 

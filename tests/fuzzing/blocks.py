@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
 
-from nvcodec.bitstream.units import CRC_BYTES, HASH_BYTES, HEADER_BYTES, UNIT_HEADER_BYTES, UnitType
+from nvcodec.format.units import CRC_BYTES, HASH_BYTES, HEADER_BYTES, UNIT_HEADER_BYTES, UnitType
 
 FRAMING = UNIT_HEADER_BYTES + CRC_BYTES
 LENGTH = slice(5, 13)  # the length in a unit's header

@@ -15,4 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from fuzzing.guided import PARTS, run
 
 if __name__ == "__main__":
-    run("decoder", [*PARTS, "nvcodec.decoder", "nvcodec.exact.kernels", "nvcodec.exact.network"])
+    run(
+        "decoder",
+        [*PARTS, *(f"nvcodec.decoding.{name}" for name in ("decoded_video", "kernels", "exact_network"))],
+    )

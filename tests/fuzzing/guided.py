@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 PARTS = [
-    "nvcodec.bitstream.fields",
-    "nvcodec.bitstream.ops",
-    "nvcodec.bitstream.units",
-    "nvcodec.entropy.coder",
-    "nvcodec.entropy.contexts",
-    "nvcodec.entropy.tables",
-    "nvcodec.exact.bounds",
-    "nvcodec.exact.functions",
-    "nvcodec.exact.grids",
-    "nvcodec.exact.noise",
-    "nvcodec.reader",
-    "nvcodec.stream",
+    "nvcodec.format.fields",
+    "nvcodec.format.operations",
+    "nvcodec.format.units",
+    "nvcodec.format.entropy.chunks",
+    "nvcodec.format.entropy.contexts",
+    "nvcodec.format.entropy.frequency_tables",
+    "nvcodec.format.arithmetic.bounds",
+    "nvcodec.format.arithmetic.functions",
+    "nvcodec.format.arithmetic.interpolation",
+    "nvcodec.format.arithmetic.noise",
+    "nvcodec.format.stream_reader",
+    "nvcodec.format.stream",
 ]
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 import zstandard
 from fuzzing.blocks import unit, whole
 
-from nvcodec.bitstream import ops as o
-from nvcodec.bitstream.fields import varint
-from nvcodec.bitstream.units import LatentsHead, SegmentHead, UnitType, Video, pack_file_header
-from nvcodec.entropy.contexts import Contexts
-from nvcodec.entropy.tables import Constant, Laplace, Student, Table
+from nvcodec.format import operations as o
+from nvcodec.format.entropy.contexts import Contexts
+from nvcodec.format.entropy.frequency_tables import Constant, Laplace, Student, Table
+from nvcodec.format.fields import varint
+from nvcodec.format.units import LatentsHead, SegmentHead, UnitType, Video, pack_file_header
 
 VIDEO = Video(0, 2, 2, 2, 0, 1, 1, 1, 25, 0)
 NO_WORDS = varint(0)  # a range coder without data: the first symbol again and again

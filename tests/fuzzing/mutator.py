@@ -12,8 +12,8 @@ from collections.abc import Callable
 from fuzzing.blocks import FRAMING, repaired
 from fuzzing.seeds import Field, Seed
 
-from nvcodec.bitstream.fields import varint
-from nvcodec.bitstream.units import CRC_BYTES, UNIT_HEADER_BYTES, UnitType
+from nvcodec.format.fields import varint
+from nvcodec.format.units import CRC_BYTES, UNIT_HEADER_BYTES, UnitType
 
 SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "h": 2, "i": 4, "q": 8}
 BAD_VARINTS = (b"\x80\x00", b"\xff" * 10 + b"\x01", b"\xff" * 20, b"\x80" * 9 + b"\x01", b"\x80")

@@ -15,13 +15,13 @@ import numpy as np
 from fuzzing import blocks
 from networks import random_stream
 
-from nvcodec.bitstream.fields import Cursor
-from nvcodec.bitstream.units import UNIT_HEADER_BYTES, UnitType
-from nvcodec.decoder import Video, picture_bytes
-from nvcodec.entropy.contexts import Contexts
+from nvcodec.decoding.decoded_video import Video, picture_bytes
 from nvcodec.errors import NvcodecError
-from nvcodec.reader import read_stream
-from nvcodec.writer import write_stream
+from nvcodec.format.entropy.contexts import Contexts
+from nvcodec.format.fields import Cursor
+from nvcodec.format.stream_reader import read_stream
+from nvcodec.format.stream_writer import write_stream
+from nvcodec.format.units import UNIT_HEADER_BYTES, UnitType
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LARGEST = 4500  # bytes; of a small stream more are tried in a second
@@ -83,7 +83,7 @@ def seed(name: str, data: bytes) -> Seed:
     """The seed that a stream makes. Of one that is refused the fields are known up to where it is."""
     found: dict[int, list[Field]] = {}
     tracer = type("Tracer", (_Tracer,), {"found": found})
-    with mock.patch("nvcodec.reader.Cursor", tracer), contextlib.suppress(NvcodecError):
+    with mock.patch("nvcodec.format.stream_reader.Cursor", tracer), contextlib.suppress(NvcodecError):
         read_stream(data)
     parts, fields, place = blocks.split(data), [], 0
     for number, part in enumerate(parts):
@@ -111,7 +111,7 @@ def by_rows_stream(weight: int, plane: tuple[int, int, int]) -> bytes:
     pictures = Video(stream, device="cpu", verify=False)
     layer.frames_per_checksum = 1
     layer.checksums = np.array([zlib.crc32(picture_bytes(picture)) for picture in pictures], np.uint32)
-    with mock.patch("nvcodec.entropy.coder.choose_contexts", choose):
+    with mock.patch("nvcodec.format.entropy.chunks.choose_contexts", choose):
         return write_stream(stream)
 
 

@@ -6,11 +6,12 @@ import itertools
 import json
 from collections.abc import Callable
 
-from nvcodec.accounting import describe
-from nvcodec.bitstream.ops import Table, measure
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
-from nvcodec.reader import read_stream
-from nvcodec.stream import Stream
+from nvcodec.format.accounting import describe
+from nvcodec.format.inference import measure
+from nvcodec.format.operations import Table
+from nvcodec.format.stream import Stream
+from nvcodec.format.stream_reader import read_stream
 
 ALLOWED = (InputError, CorruptStreamError, UnsupportedVersionError, VerificationError)
 FEW_FRAMES = 10_000  # so many times are still looked at
@@ -44,7 +45,7 @@ def decoder(data: bytes) -> str:
     stream = read_stream(data)
     if not small(stream):
         return "read, too large to decode here"
-    from nvcodec.decoder import Video  # what only parses needs no torch
+    from nvcodec.decoding.decoded_video import Video  # what only parses needs no torch
 
     video = Video(stream, device="cpu")
     for picture in itertools.islice(video.interpolated(2), 2):

@@ -1,0 +1,79 @@
+"""Pictures for frames of a damaged file that cannot be decoded (specification, section 10.1)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.errors import CorruptStreamError
+
+MOST_NAMED = 8
+#: What is shown in a frame's place: a frame, and with how many layers.
+Shown = tuple[int, int]
+
+
+def conceal(video: Video, frames: Sequence[int]) -> list[Shown]:
+    """What to show for each of ``frames``.
+
+    A frame itself, with all layers that are whole and whose picture has its checksum (compared where ``video.verify``
+    is set, which decodes everything once); where there is none, the last such frame before it, or at the start the
+    next one.
+
+    Raises:
+        CorruptStreamError: there is no such frame among ``frames``.
+    """
+    layers = {frame: min(video.layers, video.stream.layers_of(frame)) for frame in frames}
+    for level in range(video.layers, 0, -1) if video.verify else ():
+        chosen = [frame for frame in frames if layers[frame] == level]
+        for failed in _with(video, level).failing(chosen):
+            for frame in failed:
+                layers[frame] = level - 1
+    last = next((frame for frame in frames if layers[frame]), None)
+    if last is None:
+        raise CorruptStreamError("no frame can be decoded")
+    shown = []
+    for frame in frames:
+        if layers[frame]:
+            last = frame
+        shown.append((last, layers[last]))
+    return shown
+
+
+def pictures_of(video: Video, shown: Sequence[Shown]) -> Iterator[torch.Tensor]:
+    """The pictures of :func:`conceal`; yields and raises as
+    :meth:`~nvcodec.decoding.decoded_video.Video.decode` does."""
+    for level, run in itertools.groupby(shown, key=lambda one: one[1]):
+        yield from _with(video, level, verify=False).decode([frame for frame, _ in run])
+
+
+def report(video: Video, frames: Sequence[int], shown: Sequence[Shown]) -> str:
+    """What is damaged, and which of ``frames`` are not shown as they should be; empty where nothing is."""
+    found = video.stream.damage[:MOST_NAMED]
+    if len(video.stream.damage) > MOST_NAMED:
+        found.append(f"{len(video.stream.damage) - MOST_NAMED} more")
+    pairs = list(zip(frames, shown, strict=False))
+    repeated = [frame for frame, (other, _) in pairs if other != frame]
+    poorer = [frame for frame, (other, layers) in pairs if other == frame and layers < video.layers]
+    if repeated:
+        found.append(f"frames that repeat another: {_ranges(repeated)}")
+    if poorer:
+        found.append(f"frames with fewer layers: {_ranges(poorer)}")
+    return "; ".join(found)
+
+
+def _with(video: Video, layers: int, verify: bool = True) -> Video:
+    return Video(video.stream, device=str(video.device), verify=verify, batch=video.batch, layers=layers)
+
+
+def _ranges(frames: Sequence[int]) -> str:
+    """``3, 7 to 9``."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and frame == runs[-1][1] + 1:
+            runs[-1][1] = frame
+        else:
+            runs.append([frame, frame])
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in runs)

@@ -1,1 +1,0 @@
-"""The normative integer arithmetic (specification, sections 6 and 7): what every decoder computes to the bit."""

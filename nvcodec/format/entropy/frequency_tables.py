@@ -1,0 +1,221 @@
+"""The families of frequency tables, generated in integers (specification, section 5.2).
+
+A table gives each symbol ``first .. first + size - 1`` a count of at least 1; the counts add up to 2^16.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nvcodec.errors import CorruptStreamError, UnsupportedVersionError
+from nvcodec.format.fields import Cursor, varint
+
+TOTAL_BITS = 16
+MAX_SYMBOLS = 4096
+_LAPLACE_ONE = 1 << 30
+_STUDENT_ONE = 1 << 30
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Base of the families: symbols from ``first`` to ``first + size - 1``."""
+
+    CODE: ClassVar[int]
+    first: int
+    size: int
+
+    def cumulative(self) -> Ints:
+        """``size + 1`` cumulative counts, from 0 to 2^16."""
+        return normalise(self._weights())
+
+    def pack(self) -> bytes:
+        """The table's bytes: the family, the first symbol, the size, then the family's own parameters."""
+        return bytes([self.CODE]) + varint(zigzag(self.first)) + varint(self.size) + self._parameters()
+
+    def _weights(self) -> Ints:
+        raise AssertionError("a family overrides this")
+
+    def _parameters(self) -> bytes:
+        raise AssertionError("a family overrides this")
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant(Table):
+    """Every value is ``first``; nothing is coded."""
+
+    CODE = 0
+
+    def _weights(self) -> Ints:
+        return np.ones(1, np.int64)
+
+    def _parameters(self) -> bytes:
+        return b""
+
+
+@dataclasses.dataclass(frozen=True)
+class Laplace(Table):
+    """Weights fall by ``ratio``/2^16 for each step away from symbol ``first + peak``."""
+
+    CODE = 1
+    peak: int
+    ratio: int
+
+    def _weights(self) -> Ints:
+        reach = max(self.peak, self.size - 1 - self.peak)
+        side = np.zeros(reach + 1, np.int64)
+        value = _LAPLACE_ONE
+        for distance in range(reach + 1):
+            side[distance] = value
+            value = value * self.ratio >> 16
+            if not value:
+                break
+        return side[np.abs(np.arange(self.size) - self.peak)]
+
+    def _parameters(self) -> bytes:
+        return varint(self.peak) + self.ratio.to_bytes(2, "little")
+
+
+@dataclasses.dataclass(frozen=True)
+class Student(Table):
+    """(spread / (spread + d^2)) to the power 2^shape, d the distance from ``first + peak``.
+
+    Shape 0 is a Cauchy distribution; from 5 on it is close to a normal one.
+    """
+
+    CODE = 2
+    peak: int
+    spread: int
+    shape: int
+
+    def _weights(self) -> Ints:
+        distance = np.arange(self.size, dtype=np.int64) - self.peak
+        return bell(distance * distance, self.spread, self.shape)
+
+    def _parameters(self) -> bytes:
+        return varint(self.peak) + varint(self.spread) + bytes([self.shape])
+
+
+@dataclasses.dataclass(frozen=True)
+class Histogram(Table):
+    """Weights written out, one for each symbol."""
+
+    CODE = 3
+    counts: tuple[int, ...]
+
+    def _weights(self) -> Ints:
+        return np.array(self.counts, np.int64)
+
+    def _parameters(self) -> bytes:
+        return b"".join(varint(count) for count in self.counts)
+
+
+MAX_SPREAD = 2**31 - 1
+MAX_HISTOGRAM_COUNT = 2**24
+
+
+def bell(squares: Ints, spread: int | Ints, shape: int) -> Ints:
+    """Weights that fall with ``squares``, those of distances: (spread / (spread + square)) to the power 2^shape."""
+    weights = _STUDENT_ONE * spread // (spread + squares)
+    for _ in range(shape):
+        weights = weights * weights >> 30
+    return weights
+
+
+def zigzag(value: int) -> int:
+    """A signed number as a varint holds it."""
+    return value * 2 if value >= 0 else -value * 2 - 1
+
+
+def normalise(weights: Ints) -> Ints:
+    """Cumulative counts of weights [..., n]: symbol i begins at i + floor(S_i * (2^16 - n) / S_n), S the partial sums
+    of the weights."""
+    n = weights.shape[-1]
+    sums = np.zeros((*weights.shape[:-1], n + 1), np.int64)
+    np.cumsum(weights, axis=-1, out=sums[..., 1:])
+    return np.arange(n + 1) + sums * ((1 << TOTAL_BITS) - n) // sums[..., -1:]
+
+
+def unpack_head(cursor: Cursor) -> tuple[int, int, int]:
+    """Read what all families begin with: the family, the first symbol, and how many there are.
+
+    Raises:
+        CorruptStreamError: a number is out of its range.
+    """
+    code, packed = cursor.integer("B"), cursor.varint(2**16)
+    first = -(packed + 1 >> 1) if packed & 1 else packed >> 1
+    size = cursor.varint(MAX_SYMBOLS)
+    if (size == 1) != (code == Constant.CODE) or size == 0:
+        raise CorruptStreamError(f"{cursor.what}: a table of family {code} with {size} symbols")
+    return code, first, size
+
+
+def unpack_table(cursor: Cursor, code: int, first: int, size: int) -> Table:
+    """Read the rest of a table.
+
+    Raises:
+        CorruptStreamError: a parameter is out of its range.
+        UnsupportedVersionError: a family this version does not know.
+    """
+    if code > Histogram.CODE:
+        raise UnsupportedVersionError(f"frequency-table family {code} is not known to this version")
+    if code == Constant.CODE:
+        return Constant(first, 1)
+    if code == Laplace.CODE:
+        return Laplace(first, size, cursor.varint(size - 1), cursor.integer("H"))
+    if code == Student.CODE:
+        peak, spread, shape = cursor.varint(size - 1), cursor.varint(MAX_SPREAD), cursor.integer("B")
+        if spread == 0 or shape > 6:
+            raise CorruptStreamError(f"{cursor.what}: a table with spread {spread} and shape {shape}")
+        return Student(first, size, peak, spread, shape)
+    counts = tuple(cursor.varint(MAX_HISTOGRAM_COUNT) for _ in range(size))
+    if sum(counts) == 0:
+        raise CorruptStreamError(f"{cursor.what}: a table whose counts are all zero")
+    return Histogram(first, size, counts)
+
+
+def choose_table(values: npt.NDArray[np.integer]) -> Table:
+    """The table with which ``values`` (not empty) cost the fewest bytes, the table's own included."""
+    first, last = int(values.min()), int(values.max())
+    if first == last:
+        return Constant(first, 1)
+    counts = np.bincount(values.ravel().astype(np.int64) - first)
+    best = min(_candidates(first, counts), key=lambda table: 8 * len(table.pack()) + bits(table.cumulative(), counts))
+    return best
+
+
+def bits(cumulative: Ints, counts: npt.NDArray[np.integer]) -> float:
+    """What coding each symbol as often as ``counts`` says costs, in bits."""
+    probability = np.diff(cumulative) / (1 << TOTAL_BITS)
+    return float(-(counts * np.log2(probability)).sum())
+
+
+def _candidates(first: int, counts: npt.NDArray[np.integer]) -> list[Table]:
+    size, total = len(counts), int(counts.sum())
+    symbols = np.arange(size)
+    mean = float((counts * symbols).sum() / total)
+    candidates: list[Table] = []
+    for peak in {min(max(round(mean), 0), size - 1), min(max(-first, 0), size - 1)}:
+        deviation = float((counts * np.abs(symbols - peak)).sum() / total)
+        variance = max(float((counts * (symbols - peak) ** 2).sum() / total), 0.05)
+        candidates += [
+            Laplace(first, size, peak, min(max(round(65536 * math.exp(-1 / (deviation * f))), 1), 65535))
+            for f in (0.8, 0.9, 1.0, 1.1, 1.25)
+        ]
+        candidates += [
+            Student(first, size, peak, min(max(round(2 ** (shape + 1) * variance * f), 1), MAX_SPREAD), shape)
+            for shape in range(7)
+            for f in (0.35, 0.5, 0.65, 0.75, 0.85, 0.92, 1.0, 1.08, 1.2)
+        ]
+    # A coarse histogram: counts scaled down so that most fit a byte.
+    for top in (127, 31, 7):
+        scale = min(1.0, top / int(counts.max()))
+        scaled = [max(1, round(int(c) * scale)) if c else 0 for c in counts]
+        candidates.append(Histogram(first, size, tuple(scaled)))
+    return candidates

@@ -1,0 +1,184 @@
+"""Ending at a size or at a quality."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import moving_squares
+
+import nvcodec
+from nvcodec.cli.main import run as command
+from nvcodec.encoding import encoder
+from nvcodec.encoding.fit.fit import Fit, FitOptions
+from nvcodec.encoding.fit.fit_loop import run
+from nvcodec.encoding.fit.targets import rounded_bytes
+from nvcodec.encoding.model.network_shape import solve
+from nvcodec.errors import Interrupted, UsageError
+from nvcodec.format.stream_reader import read_stream
+from nvcodec.video.sinks import open_sink
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def clip() -> torch.Tensor:
+    """With noise, so that bytes buy quality."""
+    noise = torch.randn(6, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    return (moving_squares(6, 48, 64) + 8 * noise).clamp(0, 255).round().to(torch.uint8)
+
+
+@pytest.mark.parametrize("rd_lambda", [0.0, 1.0])
+@pytest.mark.parametrize("target", [9_000, 16_000])
+def test_a_size_is_met(clip: torch.Tensor, target: int, rd_lambda: float) -> None:
+    encoded = nvcodec.encode(clip, target_size=target, steps=150, rd_lambda=rd_lambda, device="cpu")
+    assert 0.98 * target <= len(encoded.data) <= target
+    assert encoded.on_size
+    assert encoded.target_bytes == target
+    assert not encoded.ladder
+
+
+@pytest.mark.parametrize("target", [6_000, 8_000])
+def test_a_size_is_met_by_a_fit_without_time_for_it(clip: torch.Tensor, target: int) -> None:
+    """A network with far more bits than the file may have, which no step is left to make it learn."""
+    encoded = nvcodec.encode(clip, size=40_000, target_size=target, steps=12, device="cpu")
+    assert encoded.on_size
+    assert len(encoded.data) <= target
+
+
+def test_a_bit_rate_is_met(clip: torch.Tensor) -> None:
+    """Six frames at 25 a second."""
+    encoded = nvcodec.encode(clip, bitrate=400_000, steps=150, device="cpu")
+    assert encoded.target_bytes == 12_000
+    assert encoded.on_size
+
+
+def test_a_size_of_parameters_and_of_the_file(clip: torch.Tensor) -> None:
+    encoded = nvcodec.encode(clip, size=20_000, target_size=10_000, steps=150, device="cpu")
+    assert encoded.on_size
+    assert abs(encoded.parameters / 20_000 - 1) < 0.02
+
+
+def test_a_size_out_of_reach(clip: torch.Tensor) -> None:
+    """More bytes than the network can use: the file is smaller than asked for, and says so."""
+    encoded = nvcodec.encode(clip, size=10_000, target_size=60_000, steps=30, device="cpu")
+    assert not encoded.on_size
+    assert len(encoded.data) < 12_000
+
+
+def test_several_sizes_of_one_fit(clip: torch.Tensor, tmp_path: Path) -> None:
+    sizes = [14_000, 11_000, 9_000]
+    encoded = nvcodec.encode(clip, tmp_path / "out-{}.sdmn", target_size=sizes, steps=150, device="cpu")
+    assert [file.target_bytes for file in encoded.ladder] == sizes
+    assert encoded.data == encoded.ladder[0].data
+    for file, size in zip(encoded.ladder, sizes, strict=True):
+        assert file.on_size
+        assert (tmp_path / f"out-{size}.sdmn").read_bytes() == file.data
+        quality = nvcodec.open(read_stream(file.data), device="cpu")
+        assert len(quality) == 6
+        assert file.fitted.psnr(clip) == pytest.approx(file.psnr, abs=0.2)
+    assert encoded.ladder[0].psnr > encoded.ladder[2].psnr
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_a_quality_does_not_need_is_saved(clip: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nvcodec.encoding.encoder.parameters_to_reach", lambda *_: 24_000)
+    encoded = nvcodec.encode(clip, target_psnr=25.0, device="cpu")
+    whole = nvcodec.encode(clip, size=24_000, target_psnr=25.0, device="cpu")
+    assert 25.0 <= encoded.psnr < whole.psnr
+    assert len(encoded.data) < 0.7 * len(whole.data)
+
+
+def test_a_quality_chooses_the_size(clip: torch.Tensor) -> None:
+    encoded = nvcodec.encode(clip, target_psnr=24.0, steps=600, device="cpu")
+    assert encoded.psnr >= 24.0
+    assert "choosing a size" in encoded.seconds
+
+
+def test_rounded_bytes_are_those_of_the_file(clip: torch.Tensor) -> None:
+    encoded = nvcodec.encode(clip, size=20_000, steps=20, device="cpu")
+    entries = read_stream(encoded.data).entries
+    grids = {entry.unit for entry in entries if entry.kind in ("grids", "embeddings", "skip_features")}
+    held = sum(entry.bytes for entry in entries if " weights " in entry.label)
+    held += sum(entry.bytes for entry in entries if entry.unit in grids and "framing" not in entry.label)
+    assert rounded_bytes(encoded.fitted) == held
+
+
+def test_steps_move_until_weights_cost_what_they_may(clip: torch.Tensor) -> None:
+    fit = Fit(clip, solve(20_000, 64, 48, 6), FitOptions(steps=50), CPU)
+    run(fit, stop=lambda: fit.quantised)
+    allowed = 0.8 * fit.rounding.bits().item()
+    fit.allow(allowed)
+    run(fit, stop=lambda: fit.step == 49)
+    assert fit.rounding.bits().item() == pytest.approx(allowed, rel=0.03)
+
+
+@pytest.mark.parametrize("end", [45, 58])
+def test_interrupted_on_the_way_to_a_size(
+    clip: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: int
+) -> None:
+    """Before quantisation and after it: what comes out is what an undisturbed run gives."""
+    options = {"target_size": 12_000, "steps": 60, "device": "cpu"}
+    whole = nvcodec.encode(clip, **options)  # type: ignore[arg-type]
+    out = tmp_path / "out.sdmn"
+    seen: list[Fit] = []
+
+    class Watched(Fit):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            seen.append(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encoder, "Fit", Watched)
+        patch.setattr(
+            encoder, "interruption", lambda: contextlib.nullcontext(lambda: bool(seen) and seen[-1].step >= end)
+        )
+        with pytest.raises(Interrupted):
+            nvcodec.encode(clip, out, **options)  # type: ignore[arg-type]
+    again = nvcodec.encode(clip, out, resume=True, **options)  # type: ignore[arg-type]
+    assert again.data == whole.data
+
+
+def test_targets_on_the_command_line(clip: torch.Tensor, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = str(tmp_path / "source.mkv")
+    with open_sink(source, width=64, height=48, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
+        for place, picture in enumerate(clip.permute(0, 2, 3, 1).contiguous().numpy()):
+            sink.put(picture, place, 1)
+    common = ["encode", source, "-j", "1", "--device", "cpu", "--steps", "60"]
+    ladder = ["-o", str(tmp_path / "out-{}.sdmn"), "--target-size", "12kB,0.01MB", "--json", "-q"]
+    assert command([*common, *ladder]) == 0
+    summaries = json.loads(capfd.readouterr().out)
+    assert [Path(row["file"]).name for row in summaries] == ["out-12000.sdmn", "out-10000.sdmn"]
+    assert [row["target_bytes"] for row in summaries] == [12_000, 10_000]
+    assert all(Path(row["file"]).stat().st_size == row["file_bytes"] for row in summaries)
+    out = ["-o", str(tmp_path / "out.sdmn"), "-y"]
+    assert command([*common, *out, "--size", "9k", "--target-size", "90kB"]) == 6
+    assert "of 90000 bytes" in capfd.readouterr().err
+    assert (tmp_path / "out.sdmn").exists()
+    for bad in (
+        [],
+        ["--target-size", "much"],
+        ["--target-size", "0"],
+        ["--bitrate", "fast"],
+        ["--target-size", "9kB", "--bitrate", "9k"],
+        ["--target-size", "9kB,9000"],
+        ["--target-size", "9kB,8kB"],  # the output has no {}
+    ):
+        assert command([*common, *out, *bad]) == 2
+        assert len(capfd.readouterr().err.splitlines()) == 1
+
+
+def test_contradictions(clip: torch.Tensor) -> None:
+    for options in (
+        {},
+        {"target_size": 0},
+        {"target_size": []},
+        {"bitrate": -1.0},
+        {"bitrate": 9.0, "target_psnr": 9.0},
+    ):
+        with pytest.raises(UsageError):
+            nvcodec.encode(clip, steps=1, **options)  # type: ignore[arg-type]

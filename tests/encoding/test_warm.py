@@ -1,0 +1,90 @@
+"""A warm start: what a file holds comes back, and a fit that begins with it is ahead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import moving_squares
+
+import nvcodec
+from nvcodec.cli.main import run as command
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.encoding.export.network_import import restore
+from nvcodec.encoding.fit.fit import Fit, FitOptions
+from nvcodec.encoding.fit.warm_start import warm_start
+from nvcodec.encoding.model.network_shape import solve
+from nvcodec.errors import UsageError
+from nvcodec.format.stream_reader import read_stream
+
+CPU = torch.device("cpu")
+CLIP = moving_squares(8, 32, 40)
+
+
+@pytest.fixture(scope="module")
+def early() -> nvcodec.Encoded:
+    """A file of the clip's first half."""
+    return nvcodec.encode(CLIP[:4], size=12_000, steps=400, device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["direct", "invertible", "none"])
+def test_restored_decoders_give_the_same_pictures(kind: str) -> None:
+    """In float, from the file alone, every frame is what the file decodes to, but for the rounding of activations."""
+    clip = moving_squares(5, 33, 42)
+    encoded = nvcodec.encode(clip, size=9_000, steps=60, skip=kind, block="rep", z_gain=1.0, device="cpu")
+    video = Video(read_stream(encoded.data), device="cpu")
+    fit = Fit(clip, encoded.shape, FitOptions(steps=1), CPU)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nvcodec.encoding.fit.warm_start.ENCODER_STEPS", 0)
+        warm_start(fit, video)
+    latents = [torch.from_numpy(latent) for latent in restore(video.stream.segments[0].layers[0]).latents]
+    for frame, picture in enumerate(video):
+        with torch.no_grad():
+            ours = fit.decoder([latent[frame : frame + 1] for latent in latents], fit.noise, [frame])[0]
+        assert (255 * ours.clamp(0, 1) - picture).abs().max() < 2.5
+
+
+def after(steps: int, size: int, init: bytes | None, clip: torch.Tensor = CLIP[:4]) -> float:
+    """PSNR after some steps of a fit, from a file or from nothing."""
+    fit = Fit(clip, solve(size, 40, 32, len(clip)), FitOptions(steps=400), CPU)
+    if init:
+        warm_start(fit, Video(read_stream(init), device="cpu"))
+    for _ in range(steps):
+        fit.advance()
+    return fit.result().psnr(fit.frames)
+
+
+@pytest.mark.parametrize(("size", "start"), [(12_000, 0), (12_000, 4), (15_000, 0), (10_000, 0)])
+def test_a_warm_start_is_ahead(early: nvcodec.Encoded, size: int, start: int) -> None:
+    """Of the same clip, the frames that follow, a larger network, a smaller one."""
+    clip = CLIP[start : start + 4]
+    assert after(40, size, early.data, clip) > after(40, size, None, clip) + 1
+
+
+def test_the_same_network_starts_where_the_file_ended(early: nvcodec.Encoded) -> None:
+    assert after(0, 12_000, early.data) > early.psnr - 6
+
+
+def test_on_the_command_line(early: nvcodec.Encoded, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from fractions import Fraction
+
+    from nvcodec.video.sinks import open_sink
+
+    source, init = tmp_path / "clip.mkv", tmp_path / "early.sdmn"
+    init.write_bytes(early.data)
+    with open_sink(str(source), width=40, height=32, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
+        for place, picture in enumerate(CLIP.permute(0, 2, 3, 1).contiguous().numpy()):
+            sink.put(picture, place, 1)
+    line = ["encode", str(source), "-o", str(tmp_path / "out.sdmn"), "--size", "12k", "--steps", "5", "--device", "cpu"]
+    assert command([*line, "-y", "--init", str(init)]) == 0
+    assert command([*line, "-y", "--init", str(source)]) == 3
+    init.write_bytes(early.data[:-20])
+    assert command([*line, "-y", "--init", str(init)]) == 4
+    capfd.readouterr()
+
+
+def test_other_networks_are_refused(early: nvcodec.Encoded) -> None:
+    fit = Fit(moving_squares(4, 64, 64), solve(30_000, 64, 64, 4), FitOptions(steps=1), CPU)
+    with pytest.raises(UsageError, match="strides"):
+        warm_start(fit, Video(read_stream(early.data), device="cpu"))

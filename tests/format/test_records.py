@@ -1,0 +1,156 @@
+"""Every record is read back as it was written, and refused where a field is out of its range."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import random_stream
+
+from nvcodec.errors import CorruptStreamError
+from nvcodec.format import fields
+from nvcodec.format.entropy.contexts import MAX_SHAPE, MAX_START, Contexts
+from nvcodec.format.entropy.frequency_tables import unpack_head, zigzag
+from nvcodec.format.fields import Cursor, Record, varint
+from nvcodec.format.operations import OPS, Op, pack_ops, unpack_ops
+from nvcodec.format.stream_reader import read_stream
+from nvcodec.format.stream_writer import write_stream
+from nvcodec.format.units import (
+    HEADER_BYTES,
+    LatentsHead,
+    LayerEnd,
+    SegmentHead,
+    UnitHeader,
+    UnitType,
+    Video,
+    pack_durations,
+    pack_file_header,
+    pack_unit,
+    split_units,
+)
+
+RECORDS: tuple[type[Record], ...] = (UnitHeader, Video, SegmentHead, LatentsHead, LayerEnd, *OPS.values())
+
+
+def stored(kind: type[Record]) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(kind) if "code" in field.metadata]
+
+
+def records(kind: type[Record]) -> st.SearchStrategy[Record]:
+    """Records of a kind, all fields anywhere in their ranges."""
+    return st.builds(kind, **{f.name: st.integers(f.metadata["low"], f.metadata["high"]) for f in stored(kind)})
+
+
+def operations() -> st.SearchStrategy[Op]:
+    return st.one_of([records(kind) for kind in OPS.values()])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.NAME)
+@given(data=st.data())
+@settings(max_examples=30)
+def test_round_trip(kind: type[Record], data: st.DataObject) -> None:
+    record = data.draw(records(kind))
+    cursor = Cursor(record.pack(), "test")
+    assert kind.unpack(cursor) == record
+    cursor.end()
+    with pytest.raises(CorruptStreamError, match="ends early"):
+        kind.unpack(Cursor(record.pack()[:-1], "test"))
+
+
+def narrow(kind: type[Record]) -> list[dataclasses.Field[Any]]:
+    """Fields whose range is smaller than their type's."""
+    return [f for f in stored(kind) if (f.metadata["low"], f.metadata["high"]) != fields._LIMITS[f.metadata["code"]]]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in RECORDS if narrow(kind)], ids=lambda kind: kind.NAME)
+@given(data=st.data())
+@settings(max_examples=30)
+def test_out_of_range(kind: type[Record], data: st.DataObject) -> None:
+    wrong = data.draw(st.sampled_from(narrow(kind)))
+    low, high = fields._LIMITS[wrong.metadata["code"]]
+    outside = st.integers(low, wrong.metadata["low"] - 1) if low < wrong.metadata["low"] else st.nothing()
+    outside |= st.integers(wrong.metadata["high"] + 1, high) if wrong.metadata["high"] < high else st.nothing()
+    value = data.draw(outside)
+    record = data.draw(records(kind))
+    raw = b"".join(
+        struct.pack("<" + f.metadata["code"], value if f is wrong else getattr(record, f.name)) for f in stored(kind)
+    )
+    with pytest.raises(CorruptStreamError, match=f"{wrong.name} must be from"):
+        kind.unpack(Cursor(raw, "test"))
+
+
+@given(st.lists(operations(), min_size=1, max_size=20))
+def test_lists_of_operations(ops: list[Op]) -> None:
+    payload = pack_ops(ops)
+    assert unpack_ops(Cursor(payload, "test")) == tuple(ops)
+    for wrong in (payload[:-1], payload + b"\0"):
+        with pytest.raises(CorruptStreamError):
+            unpack_ops(Cursor(wrong, "test"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(UnitType), st.binary(max_size=40), st.integers(0, 2**16 - 1), st.integers(0, 255)),
+        max_size=9,
+    )
+)
+def test_units(made: list[tuple[UnitType, bytes, int, int]]) -> None:
+    data = pack_file_header() + b"".join(pack_unit(*unit) for unit in made)
+    units = list(split_units(memoryview(data)))
+    found = [(unit.header.type, bytes(unit.payload), unit.header.segment, unit.header.layer) for unit in units]
+    assert found == made
+    assert [unit.offset for unit in units] == [HEADER_BYTES, *(unit.end for unit in units)][: len(units)]
+
+
+@st.composite
+def contexts(draw: st.DrawFn) -> Contexts:
+    size = draw(st.integers(2, 4096))
+    return Contexts(
+        -draw(st.integers(0, size - 1)),
+        size,
+        draw(st.integers(0, MAX_START)),
+        draw(st.integers(1, 65535)),
+        draw(st.integers(0, MAX_SHAPE)),
+        draw(st.integers(0, 255)),
+    )
+
+
+@given(contexts())
+def test_tables_by_rows(table: Contexts) -> None:
+    cursor = Cursor(table.pack(), "test")
+    assert Contexts.unpack(cursor, *unpack_head(cursor)) == table
+    cursor.end()
+
+
+@given(st.integers(-(2**15), 2**15))
+def test_first_symbols(first: int) -> None:
+    assert unpack_head(Cursor(b"\1" + varint(zigzag(first)) + b"\2", "test")) == (1, first, 2)
+
+
+@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=20))
+def test_durations(durations: list[int]) -> None:
+    cursor = Cursor(pack_durations(tuple(durations)), "test")
+    assert [cursor.varint(2**62) for _ in durations] == durations
+    cursor.end()
+
+
+plain = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    plain | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=9), values, max_size=5))
+def test_metadata(metadata: dict[str, Any]) -> None:
+    stream = random_stream(3, frames=1, operations=0)
+    stream.metadata = metadata
+    assert read_stream(write_stream(stream)).metadata == metadata
