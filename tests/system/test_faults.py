@@ -307,7 +307,7 @@ def _write(ending: str, folder: Path) -> None:
 
 
 def _interrupted(write: Callable[[], None], line: int, stop: Callable[[], None]) -> bool:
-    """Run ``write`` and call ``stop`` when it comes to the ``line``-th line of files.py or sinks.py; whether it came so far."""
+    """Run ``write``, call ``stop`` at the ``line``-th line of files.py or sinks.py; whether it came so far."""
     seen = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
