@@ -10,11 +10,15 @@ from fractions import Fraction
 import torch
 
 from baselines import dnerv, ffnerv, stored
-from nvcodec.encoding.encoder import DEFAULT_LAMBDA, TIMED_BATCH
-from nvcodec.encoding.fit.fit import Fit, FitOptions, fast_bfloat16
+from nvcodec.encoding.assembly import value_bytes
+from nvcodec.encoding.encode_config import DEFAULT_LAMBDA_DB
+from nvcodec.encoding.encode_job import TIMED_GPU_BATCH
+from nvcodec.encoding.fit.fit import Fit, Fitted, has_fast_bfloat16
 from nvcodec.encoding.fit.fit_loop import run
-from nvcodec.encoding.fit.targets import parameters_for, rounded_bytes, run_to_size
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.model.network_shape import NetworkShape
+from nvcodec.encoding.size_target import run_to_size
+from nvcodec.encoding.sizing import parameters_for_bytes
 from nvcodec.video.frames import Frames
 
 FITS: dict[str, type[Fit]] = {"DNeRV": dnerv.DNeRVFit, "FFNeRV": ffnerv.FFNeRVFit}
@@ -55,21 +59,30 @@ def encode(
     """
     began = time.monotonic()
     where = torch.device(device)
-    parameters = parameters_for(file_bytes, len(frames), DEFAULT_LAMBDA, lambda count: solve(network, count, frames))
-    batch = TIMED_BATCH if steps is None and where.type == "cuda" else 1
+
+    def network_of(parameters: int) -> NetworkShape:
+        return solve(network, parameters, frames)
+
+    parameters = parameters_for_bytes(file_bytes, len(frames), DEFAULT_LAMBDA_DB, network_of)
+    batch = TIMED_GPU_BATCH if steps is None and where.type == "cuda" else 1
     left = None if seconds is None else max(1e-3, seconds - (time.monotonic() - began))
-    options = FitOptions(steps, left, batch=batch, seed=seed, rate=DEFAULT_LAMBDA, bfloat16=fast_bfloat16(where))
+    options = FitOptions(
+        steps, left, batch=batch, seed=seed, rd_lambda=DEFAULT_LAMBDA_DB, bfloat16=has_fast_bfloat16(where)
+    )
     fit = FITS[network](frames, solve(network, parameters, frames), options, where)
 
-    def room() -> tuple[int, int]:
-        """Bytes that weights, grids and latents take, and that there are for them."""
-        fitted = fit.result()
-        taken = rounded_bytes(fitted)
-        return taken, file_bytes - (len(stored.write(fitted)) - taken)
+    run(fit, should_stop=lambda: fit.quantised)
+    run_to_size(fit, StoredBytes(), file_bytes)
+    return stored.write(fit.finish())
 
-    run(fit, stop=lambda: fit.quantised)
-    run_to_size(fit, room)
-    return stored.write(fit.result())
+
+class StoredBytes:
+    """Measures files of :mod:`baselines.stored`."""
+
+    def measure(self, fitted: Fitted, file_bytes: int) -> tuple[int, int]:
+        """Return the bytes that weights, grids and latents take, and those that a file of this size has for them."""
+        used = value_bytes(fitted)
+        return used, file_bytes - (len(stored.write(fitted)) - used)
 
 
 @torch.inference_mode()

@@ -19,11 +19,11 @@ from torch import nn
 
 from baselines.shapes import nearest
 from nvcodec.encoding.fit.fit import Fit, as_float
-from nvcodec.encoding.model.convolution import Conv
-from nvcodec.encoding.model.decoder_network import HEAD_UNIT, Decoder, Underlay
+from nvcodec.encoding.model.convolution import Conv, shared_group
+from nvcodec.encoding.model.decoder_network import HEAD_UNIT, Decoder, ReferenceLayer
 from nvcodec.encoding.model.encoder_network import WIDTH, ChannelNorm, ConvNeXtBlock, Encoder
-from nvcodec.encoding.model.network_shape import EMBEDDING, PUBLISHED_KERNELS, SHRINK, NetworkShape, choose_strides
-from nvcodec.encoding.model.skip_connection import whole_group
+from nvcodec.encoding.model.network_shape import NetworkShape
+from nvcodec.encoding.model.shape_solver import CHANNEL_SHRINK, EMBEDDING_VALUES, PUBLISHED_KERNELS, choose_strides
 
 CHANNELS = 2  # of the embedding of differences
 KERNEL = 3  # of its block, and of the unit
@@ -48,7 +48,7 @@ class DNeRVShape(NetworkShape):
     def difference_grid(self) -> tuple[int, int]:
         """Height and width of the embedding of differences: those that enter this block."""
         before = math.prod(self.strides[: self.place])
-        return self.grid[0] * before, self.grid[1] * before
+        return self.embedding_size[0] * before, self.embedding_size[1] * before
 
     @property
     def decoder_parameters(self) -> int:
@@ -61,11 +61,11 @@ class DNeRVShape(NetworkShape):
     @property
     def latent_planes(self) -> list[tuple[int, int, int]]:
         """Channels, height and width of what is stored of a frame."""
-        return [(self.embedding, *self.grid), (CHANNELS, *self.difference_grid)]
+        return [(self.embedding_channels, *self.embedding_size), (CHANNELS, *self.difference_grid)]
 
     @property
-    def latent_values(self) -> int:
-        return super().latent_values + CHANNELS * math.prod(self.difference_grid)
+    def latents_per_frame(self) -> int:
+        return super().latents_per_frame + CHANNELS * math.prod(self.difference_grid)
 
 
 def solve(size: int, width: int, height: int, frames: int) -> DNeRVShape:
@@ -78,12 +78,12 @@ def solve(size: int, width: int, height: int, frames: int) -> DNeRVShape:
     strides = choose_strides(width, height)
 
     def build(stem: float, extra: int) -> DNeRVShape:
-        channels = [max(3, round(stem / SHRINK ** (place + 1))) for place in range(len(strides))]
+        channels = [max(3, round(stem / CHANNEL_SHRINK ** (place + 1))) for place in range(len(strides))]
         channels[-1] = max(3, channels[-1] + extra)
         kernels = PUBLISHED_KERNELS[: len(strides)]
         shape = DNeRVShape(width, height, 1, round(stem), tuple(channels), strides, kernels)
-        cells = math.prod(shape.grid)
-        return dataclasses.replace(shape, embedding=max(1, min(16, round(EMBEDDING / cells))))
+        cells = math.prod(shape.embedding_size)
+        return dataclasses.replace(shape, embedding_channels=max(1, min(16, round(EMBEDDING_VALUES / cells))))
 
     def shapes() -> Iterator[DNeRVShape]:
         # In small steps, because the channels round one at a time; the last ones by themselves make smaller ones.
@@ -106,7 +106,7 @@ class DNeRV(Decoder):
         self.difference_stem = Conv(CHANNELS, shape.entering, 1)
         self.difference_block = Conv(shape.entering, joined * stride**2, KERNEL, stride**2)
         # tanh(a * x + b * y) and sigmoid(c * x + d * y) of the paper as one convolution of x and y side by side.
-        self.unit = Conv(2 * joined, 2 * joined, KERNEL, whole_group(joined))
+        self.unit = Conv(2 * joined, 2 * joined, KERNEL, shared_group(joined))
 
     @property
     def latent_readers(self) -> list[Conv]:
@@ -145,11 +145,11 @@ class Encoders(nn.Module):
             stages += [nn.Conv2d(channels, WIDTH, stride, stride), ChannelNorm(WIDTH), ConvNeXtBlock(WIDTH)]
             channels = WIDTH
         self.difference = nn.Sequential(*stages, nn.Conv2d(WIDTH, CHANNELS, 1))
-        self.coded = shape.coded
+        self.coded_size = shape.coded_size
 
     def forward(self, before: torch.Tensor, picture: torch.Tensor, after: torch.Tensor) -> list[torch.Tensor]:
         """Both embeddings of ``picture`` [batch, 3, height, width], which has these neighbours."""
-        rows, columns = self.coded[0] - picture.shape[2], self.coded[1] - picture.shape[3]
+        rows, columns = self.coded_size[0] - picture.shape[2], self.coded_size[1] - picture.shape[3]
         differences = F.pad(torch.cat([picture - before, after - picture], 1), (0, columns, 0, rows))
         return [self.content(picture)[0], self.difference(differences)]
 
@@ -157,7 +157,7 @@ class Encoders(nn.Module):
 class DNeRVFit(Fit):
     """A fit of DNeRV; the first and last frame are their own neighbours."""
 
-    def build(self, underlay: Underlay | None) -> tuple[Encoder, Decoder]:
+    def build(self, reference: ReferenceLayer | None) -> tuple[Encoder, Decoder]:
         shape = cast(DNeRVShape, self.shape)
         return cast(Encoder, Encoders(shape)), DNeRV(shape)  # the fit itself asks no more of an encoder
 

@@ -21,9 +21,11 @@ from torch import nn
 from baselines.shapes import nearest
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.model.convolution import Conv
-from nvcodec.encoding.model.decoder_network import Decoder, Grid, RoundedNetwork, Underlay
+from nvcodec.encoding.model.decoder_network import Decoder, ReferenceLayer, RoundedNetwork
 from nvcodec.encoding.model.encoder_network import Encoder
-from nvcodec.encoding.model.network_shape import GRID_WEIGHT, PADDING_WEIGHT, NetworkShape
+from nvcodec.encoding.model.feature_grid import FeatureGrid
+from nvcodec.encoding.model.network_shape import NetworkShape
+from nvcodec.encoding.model.shape_solver import EMBEDDING_SIZE_COST, PADDING_COST
 
 NEIGHBOURS = (-2, -1, 1, 2)  # frames whose independent frames are warped
 GRID_CELLS = 144  # 9x16
@@ -37,7 +39,7 @@ SIDE_WEIGHT = 0.1  # of the losses of the independent and the aggregated frame
 
 @dataclasses.dataclass(frozen=True)
 class FFNeRVShape(NetworkShape):
-    """The sizes of its tensors; there are no latents, so ``embedding`` and ``stem`` are 0.
+    """The sizes of its tensors; there are no latents, so ``embedding_channels`` and ``stem`` are 0.
 
     Attributes:
         frames: of the clip.
@@ -53,10 +55,10 @@ class FFNeRVShape(NetworkShape):
         return []
 
     @property
-    def grid_sizes(self) -> dict[int, tuple[int, int, int, int]]:
+    def feature_grid_sizes(self) -> dict[int, tuple[int, int, int, int]]:
         """Knots, channels, height and width of each grid: one has a knot for every frame, one for every second."""
         knots = (-(-self.frames // 2), self.frames)
-        return {number: (count, self.grid_channels, *self.grid) for number, count in enumerate(knots)}
+        return {number: (count, self.grid_channels, *self.embedding_size) for number, count in enumerate(knots)}
 
     @property
     def flow_place(self) -> int:
@@ -65,7 +67,7 @@ class FFNeRVShape(NetworkShape):
 
     @property
     def decoder_parameters(self) -> int:
-        grids = self.grid_sizes.values()
+        grids = self.feature_grid_sizes.values()
         first = self.channels[0] * self.strides[0] ** 2
         total = sum(math.prod(size) for size in grids)
         total += (KERNEL**2 * sum(size[1] for size in grids) + 1) * first
@@ -96,7 +98,7 @@ def solve(size: int, width: int, height: int, frames: int) -> FFNeRVShape:
             yield build(first, 1 + max(0, round((size - least) / (more - least))))
 
     def taste(shape: FFNeRVShape) -> float:
-        channels = sum(grid[1] for grid in shape.grid_sizes.values())
+        channels = sum(grid[1] for grid in shape.feature_grid_sizes.values())
         return abs(math.log(shape.channels[0] / (EXPANSION * channels)))
 
     return nearest(size, frames, shapes(), taste)
@@ -110,7 +112,7 @@ def choose_strides(width: int, height: int) -> tuple[int, ...]:
         total = math.prod(strides)
         cells = -(-height // total) * -(-width // total)
         padding = cells * total * total / (width * height) - 1
-        return PADDING_WEIGHT * padding + GRID_WEIGHT * abs(math.log2(cells / GRID_CELLS)), len(strides)
+        return PADDING_COST * padding + EMBEDDING_SIZE_COST * abs(math.log2(cells / GRID_CELLS)), len(strides)
 
     firsts = itertools.chain.from_iterable(
         itertools.combinations_with_replacement((5, 4, 3, 2), blocks) for blocks in (1, 2, 3)
@@ -118,7 +120,7 @@ def choose_strides(width: int, height: int) -> tuple[int, ...]:
     return min(((*first, *LAST) for first in firsts), key=cost)
 
 
-class TemporalGrid(Grid):
+class TemporalGrid(FeatureGrid):
     """A grid whose ``merge`` is its part of the first block's 3x3 convolution: that of all grids side by side is the
     sum of one for each.
 
@@ -202,7 +204,7 @@ class FFNeRV(RoundedNetwork):
         self._grids = nn.ModuleDict(
             {
                 str(number): TemporalGrid(size, shape.frames, first * stride**2, stride**2, not number)
-                for number, size in shape.grid_sizes.items()
+                for number, size in shape.feature_grid_sizes.items()
             }
         )
         self.blocks = nn.ModuleList(
@@ -283,7 +285,7 @@ class FFNeRVFit(Fit):
 
     made: Views
 
-    def build(self, underlay: Underlay | None) -> tuple[Encoder, Decoder]:
+    def build(self, reference: ReferenceLayer | None) -> tuple[Encoder, Decoder]:
         halves = nn.Identity(), FFNeRV(cast(FFNeRVShape, self.shape))
         return cast("tuple[Encoder, Decoder]", halves)  # the fit itself asks of them what a RoundedNetwork has
 

@@ -20,9 +20,10 @@ from baselines.ffnerv import FFNeRV, FFNeRVShape
 from nvcodec.encoding.export.operation_builder import BIAS_PEAK
 from nvcodec.encoding.fit.fit import Fitted
 from nvcodec.encoding.model.convolution import Conv
-from nvcodec.encoding.model.decoder_network import Decoder, integers
+from nvcodec.encoding.model.decoder_network import Decoder
 from nvcodec.encoding.quantizer.initial_steps import input_units
 from nvcodec.encoding.quantizer.nearest_steps import factor_of, nearest_index
+from nvcodec.encoding.quantizer.rounding import integers
 from nvcodec.format.entropy.chunks import decode_chunk, encode_chunk
 from nvcodec.format.entropy.contexts import Rows
 from nvcodec.format.fields import Cursor, varint
@@ -40,14 +41,14 @@ def write(fitted: Fitted) -> bytes:
     head = json.dumps([type(decoder).__name__, dataclasses.asdict(decoder.shape)], separators=(",", ":")).encode()
     out = bytearray(varint(len(head)) + head)
     stored = [(integers(latent, step), step) for latent, step in zip(fitted.latents, decoder.latent_steps, strict=True)]
-    stored += [(grid.integers(), grid.step) for grid in decoder.grids.values() if grid.step is not None]
+    stored += [(grid.integers(), grid.quant_step) for grid in decoder.grids.values() if grid.quant_step is not None]
     for values, step in stored:
         held = values.detach().cpu().numpy().astype(np.int16)
         out += struct.pack("<f", step.item()) + latents_payload(0, 0, held)
     units = input_units(decoder)
     for conv in decoder.convs():
-        assert conv.step is not None
-        steps = conv.step.detach().double().flatten()[:: conv.group].cpu().numpy() * float(units.get(conv, 1.0))
+        assert conv.quant_step is not None
+        steps = conv.quant_step.detach().double().flatten()[:: conv.group].cpu().numpy() * float(units.get(conv, 1.0))
         out += encode_chunk(nearest_index(steps))
         if conv.bias is not None:
             bias = conv.bias.detach().double().cpu().numpy()
@@ -70,7 +71,7 @@ def read(data: bytes) -> Fitted:
     decoder.latent_steps = [step for _, step in held]
     for grid in decoder.grids.values():
         channels, height, width = grid.values.shape[1:]
-        values, grid.step = _read_values(cursor, (channels, height, width))
+        values, grid.quant_step = _read_values(cursor, (channels, height, width))
         grid.values.copy_(values)
     units = input_units(decoder)
     for conv in decoder.convs():
@@ -97,10 +98,10 @@ def _read_conv(cursor: Cursor, conv: Conv, unit: float) -> None:
     count = len(conv.weight)
     indices, _ = decode_chunk(cursor, (-(-count // conv.group),))
     steps = torch.from_numpy(factor_of(indices.astype(np.int64)) / unit).repeat_interleave(conv.group)[:count]
-    conv.step = steps.float().view(-1, 1, 1, 1)
+    conv.quant_step = steps.float().view(-1, 1, 1, 1)
     if conv.bias is not None:
         shift = struct.unpack("<b", cursor.take(1))[0]
         biases, _ = decode_chunk(cursor, (count,))
         conv.bias.copy_(torch.from_numpy(biases * 2.0**-shift))
     weights, _ = decode_chunk(cursor, (count, conv.weight[0].numel()), Rows(conv.group))
-    conv.weight.copy_(torch.tensor(weights).view_as(conv.weight) * conv.step)
+    conv.weight.copy_(torch.tensor(weights).view_as(conv.weight) * conv.quant_step)

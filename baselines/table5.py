@@ -35,7 +35,7 @@ from baselines import codec, stored
 from benchmarks.machine import provenance
 from nvcodec.cli.options import SizeType
 from nvcodec.decoding.decoded_video import Video
-from nvcodec.encoding.model import network_shape as shape
+from nvcodec.encoding.model import shape_solver
 from nvcodec.format.accounting import by_layer
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
@@ -79,7 +79,7 @@ def encode(clip: Clip, network: str, settings: Settings) -> tuple[bytes, dict[st
     options["target_size"] = settings.file_bytes
     with contextlib.ExitStack() as stack:
         if network == "HNeRV":
-            stack.enter_context(mock.patch.object(shape, "KERNELS", shape.PUBLISHED_KERNELS))
+            stack.enter_context(mock.patch.object(shape_solver, "KERNELS", shape_solver.PUBLISHED_KERNELS))
             options.update(skip="none", grids=0.0)
         made = nvcodec.encode(clip, **options)
     return made.data, {"parameters": made.parameters}

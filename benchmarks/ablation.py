@@ -22,9 +22,10 @@ import torch
 from machine import provenance
 
 import nvcodec
-from nvcodec.encoding.fit.fit import Fit, FitOptions
+from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.fit.fit_loop import Progress, run
-from nvcodec.encoding.model.network_shape import solve
+from nvcodec.encoding.fit.fit_options import FitOptions
+from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.video.clip import Clip
 from nvcodec.video.source import Selection, read_clip
 
@@ -75,7 +76,11 @@ def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dic
         options = FitOptions(steps, seed=seed, rep=first["block"] == "rep", quantised=0.0)
         fit = Fit(clip.frames, shape, options, torch.device("cpu"))
         run(fit, seen.append)
-        return {"steps": steps, "fit_seconds": fit.seconds, "psnr_rgb": fit.result().psnr(clip.frames)}
+        return {
+            "steps": steps,
+            "fit_seconds": fit.budget.clock.seconds["steps"],
+            "psnr_rgb": fit.finish().psnr(clip.frames),
+        }
     encoded = nvcodec.encode(
         clip, size=SIZE, steps=steps, seed=seed, device="cpu", report=seen.append, **VARIANTS[variant]
     )

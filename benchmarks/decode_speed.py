@@ -23,9 +23,9 @@ from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.encoding.export.network_export import export
 from nvcodec.encoding.fit.fit import Fitted
 from nvcodec.encoding.model.decoder_network import Decoder
-from nvcodec.encoding.model.network_shape import solve
-from nvcodec.encoding.model.skip_connection import sampled
-from nvcodec.encoding.quantizer.initial_steps import prepare
+from nvcodec.encoding.model.shape_solver import solve
+from nvcodec.encoding.model.skip_connection import sample_noise
+from nvcodec.encoding.quantizer.initial_steps import set_initial_steps
 from nvcodec.format.stream import Segment
 from nvcodec.format.units import SegmentHead
 
@@ -38,10 +38,10 @@ def measure(size: int, width: int, height: int, device: torch.device) -> dict[st
     torch.manual_seed(0)
     shape = solve(size, width, height, 100)
     decoder = Decoder(shape).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    grids = [(shape.embedding, *shape.grid), *((1, *grid) for grid in shape.skip_grids)]
+    grids = [(shape.embedding_channels, *shape.embedding_size), *((1, *grid) for grid in shape.skip_feature_sizes)]
     latents = [torch.randn(FRAMES, *grid, device=device) for grid in grids]
-    fitted = Fitted(decoder, latents, [z.to(device) for z in sampled(shape, 0)])
-    prepare(decoder, latents)
+    fitted = Fitted(decoder, latents, [z.to(device) for z in sample_noise(shape, 0)])
+    set_initial_steps(decoder, latents)
     layer = export(decoder, latents, fitted.noise)
     head = SegmentHead(0, FRAMES, width, height, 0, 1)
     network = ExactNetwork(Segment(head, np.ones(FRAMES, np.int64), [layer]), 0, 0, device)

@@ -29,11 +29,13 @@ from torch import nn
 from nvcodec.decoding.kernels import resample
 from nvcodec.encoding.fit import fit as loop
 from nvcodec.encoding.fit import muon
-from nvcodec.encoding.fit.fit import Fit, FitOptions, analyse, schedule
+from nvcodec.encoding.fit.fit import Fit, analyse
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.muon import Muon
+from nvcodec.encoding.fit.schedule import schedule
 from nvcodec.encoding.model.convolution import Conv
 from nvcodec.encoding.model.decoder_network import HEAD_UNIT
-from nvcodec.encoding.model.network_shape import solve
+from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.video.source import Selection, read_clip
 
 SIZE = 285_000
@@ -49,23 +51,23 @@ class Learned(Fit):
     """The latents go on being learned, each frame's by itself, after the encoder's part."""
 
     def fix_latents(self) -> None:
-        if self.fixed is None:
+        if self.fixed_latents is None:
             super().fix_latents()
-            assert self.fixed is not None
-            self.own = [nn.ParameterList(latent[:, None].unbind()) for latent in self.fixed]
+            assert self.fixed_latents is not None
+            self.own = [nn.ParameterList(latent[:, None].unbind()) for latent in self.fixed_latents]
             self.network.extend(self.own)
             flat = [parameter for of_one_kind in self.own for parameter in of_one_kind]
-            self.optimisers.append((torch.optim.Adam(flat, betas=(0.9, 0.99)), self.options.adam_rate))
+            self.optimisers.append((torch.optim.Adam(flat, betas=(0.9, 0.99)), self.options.adam_lr))
 
     def reconstruct(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        if self.fixed is None:
+        if self.fixed_latents is None:
             return super().reconstruct(pictures, frames)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
             latents = [torch.cat([of_one_kind[frame] for frame in frames]) for of_one_kind in self.own]
             return self.decoder(latents, self.noise).float(), []
 
     def latents(self) -> list[torch.Tensor]:
-        if self.fixed is None:
+        if self.fixed_latents is None:
             return super().latents()
         return [torch.cat([parameter.detach() for parameter in of_one_kind]) for of_one_kind in self.own]
 
@@ -74,7 +76,7 @@ class EncoderToTheEnd(Fit):
     """The encoder is fitted until quantisation comes in."""
 
     def fix_latents(self) -> None:
-        if self.spent(1) > 1 - self.options.quantised:
+        if self.budget.spent(1) > 1 - self.options.quantised:
             super().fix_latents()
 
 
@@ -85,7 +87,7 @@ class EncoderByAdam(Fit):
         super().__init__(*arguments)
         decoder = loop.optimisers(self.decoder.parameters(), self.options)
         adam = torch.optim.Adam(self.encoder.parameters(), betas=(0.9, 0.99), foreach=True)
-        self.optimisers = [*decoder, (adam, self.options.adam_rate)]
+        self.optimisers = [*decoder, (adam, self.options.adam_lr)]
 
 
 class AdamAlone(Fit):
@@ -110,7 +112,7 @@ class Progressive(Fit):
         self.optimisers += loop.optimisers(self.small_head.parameters(), self.options)
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.spent() >= self.until or self.quantised:
+        if self.budget.spent() >= self.until or self.quantised:
             return super().objective(pictures, frames)
         decoder, stride = self.decoder, self.shape.strides[-1]
         with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
@@ -131,10 +133,12 @@ class Crops(Fit):
         decoder, stride = self.decoder, self.shape.strides[-1]
         margin = self.shape.kernels[-1] // 2 + 1
         with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
-            if self.fixed is None:
+            if self.fixed_latents is None:
                 latents, _ = analyse(self.encoder, decoder, pictures)
             else:
-                latents = [latent[frames].contiguous(memory_format=torch.channels_last) for latent in self.fixed]
+                latents = [
+                    latent[frames].contiguous(memory_format=torch.channels_last) for latent in self.fixed_latents
+                ]
             x = before_last_block(decoder, latents)
             height, width = x.shape[2] // 2, x.shape[3] // 2
             down, across = divmod(int(torch.randint(4, (1,), generator=self.order)), 2)
@@ -212,7 +216,7 @@ class Cosine(Fit):
     """Rates fall along a cosine."""
 
     def factor(self) -> float:
-        share = min(1.0, self.spent())
+        share = min(1.0, self.budget.spent())
         return schedule(share / self.options.warmup, 0.5 * (1 + math.cos(math.pi * share)))
 
 
@@ -256,12 +260,12 @@ TRIALS: dict[str, tuple[type[Fit], dict[str, Any]]] = {
     "encoder by Adam": (EncoderByAdam, {}),
     "Adam 3e-3 alone, no Muon": (AdamAlone, {}),
     "batch 2": (Fit, {"batch": 2}),
-    "Muon rate 0.03": (Fit, {"muon_rate": 0.03}),
-    "Muon rate 0.014": (Fit, {"muon_rate": 0.014}),
+    "Muon rate 0.03": (Fit, {"muon_lr": 0.03}),
+    "Muon rate 0.014": (Fit, {"muon_lr": 0.014}),
     "Muon momentum 0.95": (Momentum, {}),
     "Muon momentum 0.8": (LessMomentum, {}),
     "Newton-Schulz 3 iterations": (ThreeIterations, {}),
-    "Adam rate 4e-3": (Fit, {"adam_rate": 4e-3}),
+    "Adam rate 4e-3": (Fit, {"adam_lr": 4e-3}),
     "warm-up 2 %": (Fit, {"warmup": 0.02}),
     "warm-up 10 %": (Fit, {"warmup": 0.1}),
     "cosine schedule": (Cosine, {}),
@@ -282,7 +286,7 @@ def prepare(folder: Path, name: str, trial: str, steps: int, seed: int = 0) -> F
     shape = solve(SIZE, frames.shape[3], frames.shape[2], len(frames))
     kind, changed = TRIALS[trial]
     cpu = torch.device("cpu")
-    options = FitOptions(**{"steps": steps, "seed": seed, "bfloat16": loop.fast_bfloat16(cpu), **changed})
+    options = FitOptions(**{"steps": steps, "seed": seed, "bfloat16": loop.has_fast_bfloat16(cpu), **changed})
     return kind(frames, shape, options, cpu)
 
 
@@ -307,9 +311,9 @@ def step_ratio(folder: Path, trial: str) -> float:
 def one_fit(folder: Path, name: str, trial: str, steps: int, seed: int) -> dict[str, Any]:
     """Figures of one fit."""
     fit = prepare(folder, name, trial, steps, seed)
-    while not fit.done:
+    while not fit.budget.done:
         fit.advance()
-    return {"steps": steps, "seed": seed, "psnr_rgb": fit.result().psnr(fit.frames)}
+    return {"steps": steps, "seed": seed, "psnr_rgb": fit.finish().psnr(fit.frames)}
 
 
 @click.command()

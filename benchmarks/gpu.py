@@ -32,8 +32,11 @@ import nvcodec
 from nvcodec.cli.options import SizeType
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.decoding.exact_network import ExactNetwork
-from nvcodec.encoding.fit.fit import Fit, FitOptions
-from nvcodec.encoding.model.network_shape import NetworkShape, parse_size, solve
+from nvcodec.encoding.encode_config import parse_size
+from nvcodec.encoding.fit.fit import Fit
+from nvcodec.encoding.fit.fit_options import FitOptions
+from nvcodec.encoding.model.network_shape import NetworkShape
+from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_file, read_stream
 from nvcodec.format.stream_writer import write_stream

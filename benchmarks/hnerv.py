@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from nvcodec.encoding.model.encoder_network import Encoder
-from nvcodec.encoding.model.network_shape import NetworkShape, choose_strides
+from nvcodec.encoding.model.network_shape import NetworkShape
+from nvcodec.encoding.model.shape_solver import choose_strides
 from nvcodec.metrics import psnr
 
 EMBEDDING, LEAST_WIDTH, SHRINK, LARGEST_KERNEL = 16, 12, 1.2, 5
@@ -59,7 +60,7 @@ class HNeRV(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        self.stem = nn.Conv2d(shape.embedding, shape.stem, 1)
+        self.stem = nn.Conv2d(shape.embedding_channels, shape.stem, 1)
         inputs = (shape.stem, *shape.channels[:-1])
         self.blocks = nn.ModuleList(
             nn.Sequential(nn.Conv2d(i, o * s * s, k, padding=k // 2), nn.PixelShuffle(s), nn.GELU())

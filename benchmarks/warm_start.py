@@ -20,9 +20,10 @@ from machine import provenance
 
 import nvcodec
 from nvcodec.decoding.decoded_video import Video
-from nvcodec.encoding.fit.fit import Fit, FitOptions, fast_bfloat16
+from nvcodec.encoding.fit.fit import Fit, has_fast_bfloat16
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.warm_start import warm_start
-from nvcodec.encoding.model.network_shape import solve
+from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.video.source import Selection, read_clip
 
@@ -52,17 +53,17 @@ def main(folder: Path, output: Path, steps: int) -> None:
         shape = solve(size, 320, 160, FRAMES)
         row: dict[str, Any] = {}
         for way in ("from nothing", "from the file"):
-            fit = Fit(frames, shape, FitOptions(steps=steps, bfloat16=fast_bfloat16(cpu)), cpu)
+            fit = Fit(frames, shape, FitOptions(steps=steps, bfloat16=has_fast_bfloat16(cpu)), cpu)
             if way == "from the file":
                 warm_start(fit, file)
                 branch = copy.deepcopy(fit)
                 row["begin"] = branch.result().psnr(frames)
-                row["steps_that_the_warm_start_took"] = fit.lost
-            while not fit.done:
+                row["steps_that_the_warm_start_took"] = fit.budget.clock.seconds["overhead"]
+            while not fit.budget.done:
                 fit.advance()
-            row[way] = fit.result().psnr(frames)
+            row[way] = fit.finish().psnr(frames)
             if way == "from the file":
-                row["steps_that_the_warm_start_took"] /= fit.seconds / fit.step
+                row["steps_that_the_warm_start_took"] /= fit.budget.clock.seconds["steps"] / fit.budget.step
         rows[case] = row
         click.echo(f"{case}: {row}", err=True)
     result = {"file_psnr_rgb": encoded.psnr, "steps": steps, "cases": rows, "provenance": provenance()}

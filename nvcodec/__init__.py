@@ -20,7 +20,8 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from nvcodec.decoding.decoded_video import Video as Video
-    from nvcodec.encoding.assembly import Encoded as Encoded
+    from nvcodec.encoding.encode_config import EncodeConfig as EncodeConfig
+    from nvcodec.encoding.encoded import Encoded as Encoded
     from nvcodec.encoding.encoder import encode as encode
     from nvcodec.errors import CorruptStreamError as CorruptStreamError
     from nvcodec.errors import InputError as InputError
@@ -37,7 +38,8 @@ _HOME = {
     "open": ("nvcodec.decoding.decoded_video", "Video"),
     "Video": ("nvcodec.decoding.decoded_video", "Video"),
     "encode": ("nvcodec.encoding.encoder", "encode"),
-    "Encoded": ("nvcodec.encoding.assembly", "Encoded"),
+    "EncodeConfig": ("nvcodec.encoding.encode_config", "EncodeConfig"),
+    "Encoded": ("nvcodec.encoding.encoded", "Encoded"),
     "NvcodecError": ("nvcodec.errors", "NvcodecError"),
     "UsageError": ("nvcodec.errors", "UsageError"),
     "InputError": ("nvcodec.errors", "InputError"),

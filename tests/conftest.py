@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import settings
 
 import nvcodec
+from nvcodec.encoding.fit.fit_loop import Progress
 
 settings.register_profile("untimed", deadline=None)  # time is measured in benchmarks/, never asserted
 settings.load_profile("untimed")
@@ -36,6 +38,30 @@ def moving_squares(frames: int, height: int, width: int) -> torch.Tensor:
     shade = 128 + 90 * torch.sin((x + 2 * t) / 7.0 + channel) * torch.cos(y / 9.0 - channel)
     inside = (x - 2 * t - 5).abs().lt(6) & (y - height // 2).abs().lt(5)
     return torch.where(inside, 230.0 - 60 * channel, shade).round().clamp(0, 255).to(torch.uint8)
+
+
+class InterruptAt:
+    """A ``report`` for :func:`nvcodec.encode` that presses Ctrl-C once, at the first report from a training step on.
+
+    Reports come every 20 training steps.
+
+    Args:
+        step: the training step.
+        fit: number of the fit, where an encode has several.
+    """
+
+    def __init__(self, step: int, fit: int = 0) -> None:
+        self.step, self.fit = step, fit
+        self.fits_seen, self.last_step = -1, 0
+        self.pressed = False
+
+    def __call__(self, progress: Progress) -> None:
+        if self.fits_seen < 0 or progress.step < self.last_step:
+            self.fits_seen += 1
+        self.last_step = progress.step
+        if not self.pressed and self.fits_seen == self.fit and progress.step >= self.step:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 
 import nvcodec
-from nvcodec.encoding.model.network_shape import PRESETS, NetworkShape, solve
+from nvcodec.encoding.model.network_shape import NetworkShape
+from nvcodec.encoding.model.shape_solver import PUBLISHED_SHAPES, solve
 from nvcodec.format.accounting import bytes_by_kind
 from nvcodec.format.stream_reader import read_stream
 
@@ -38,16 +39,16 @@ def published(shapes: dict[str, NetworkShape]) -> str:
     """Tables 1 and 3, with block weights and multiplications that follow from them."""
     rows = [["network", "C0", "Cinit", "Channels", "Strides", "Ks", "E", "f", "block weights", "GMAC/frame"]]
     for name, shape in shapes.items():
-        grids = shape.skip_grids[::-1]  # the paper has the larger one first
+        grids = shape.skip_feature_sizes[::-1]  # the paper has the larger one first
         rows.append(
             [
                 name,
-                str(shape.embedding),
+                str(shape.embedding_channels),
                 str(shape.stem),
                 words(shape.channels),
                 words(shape.strides),
                 words(shape.kernels),
-                f"{shape.embedding}x{shape.grid[0]}x{shape.grid[1]}",
+                f"{shape.embedding_channels}x{shape.embedding_size[0]}x{shape.embedding_size[1]}",
                 ", ".join(f"1x{height}x{width}" for height, width in grids),
                 f"{shape.block_weights:,}",
                 f"{shape.trunk_multiplications / 1e9:.1f}",
@@ -60,8 +61,8 @@ def stored(shapes: dict[str, NetworkShape], frames: int) -> str:
     """What a file of ``frames`` frames holds, in integers."""
     rows = [["network", "stem, blocks, head", "skip connection", "E", "f", "all"]]
     for name, shape in shapes.items():
-        embeddings = frames * shape.embedding * math.prod(shape.grid)
-        features = frames * shape.latent_values - embeddings
+        embeddings = frames * shape.embedding_channels * math.prod(shape.embedding_size)
+        features = frames * shape.latents_per_frame - embeddings
         trunk = shape.decoder_parameters - shape.skip_parameters
         counts = (trunk, shape.skip_parameters, embeddings, features, shape.parameters(frames))
         rows.append([name, *(f"{count:,}" for count in counts)])
@@ -82,7 +83,7 @@ def main(steps: int | None, frames: int) -> None:
     """Print the tables; with --steps, the files too."""
     shapes = {
         f"{width}x{height} {size / 1e6:g}M": solve(size, width, height, CLIP_FRAMES, "invertible", 1.0)
-        for width, height, size in PRESETS
+        for width, height, size in PUBLISHED_SHAPES
     }
     click.echo(published(shapes))
     click.echo(f"\nStored for a clip of {CLIP_FRAMES} frames:\n")
@@ -91,7 +92,7 @@ def main(steps: int | None, frames: int) -> None:
         return
     click.echo(f"\nFitted to {frames} frames for {steps} steps, written, and decoded:\n")
     rows = [["network", "parameters in the file", "bytes", "weights", "skip weights", "E", "f", "decoded", "PSNR"]]
-    for name, (width, height, size) in zip(shapes, PRESETS, strict=True):
+    for name, (width, height, size) in zip(shapes, PUBLISHED_SHAPES, strict=True):
         clip = made_up(frames, width, height)
         encoded = nvcodec.encode(clip, size=size, steps=steps, device="cpu", skip="invertible", z_gain=1.0)
         stream = read_stream(encoded.data)

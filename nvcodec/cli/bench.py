@@ -47,7 +47,7 @@ def command(
     Writes results.json, a chart for every measure of quality, and index.html into the folder. Ctrl-C is no loss: the
     same command goes on where it stopped.
     """
-    from nvcodec.encoding.model.network_shape import parse_size
+    from nvcodec.encoding.encode_config import parse_size
 
     numbers = [parse_size(size) for size in sizes.split(",")]
     from nvcodec.bench import report

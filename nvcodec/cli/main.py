@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -15,6 +16,7 @@ from nvcodec.errors import NvcodecError
 
 COMMANDS = ("encode", "decode", "info", "extract", "verify", "compare", "bench")
 INTERRUPTED = 130
+OTHER_FLAGS = {"onto": "--add-layer"}  # of Python parameters that no option is named after
 
 
 class _Lazy(click.Group):
@@ -42,6 +44,7 @@ def group() -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code and prints one sentence to stderr where it is not 0."""
+    context: click.Context | None = None
     try:
         # Not group.main(), which ends the process by itself for some errors.
         with group.make_context("nvcodec", sys.argv[1:] if arguments is None else list(arguments)) as context:
@@ -52,7 +55,7 @@ def run(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as end:
         return end.exit_code
     except NvcodecError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(_with_flags(str(error), context), error.exit_code)
     except click.Abort:
         return _fail("interrupted", INTERRUPTED)
     except KeyboardInterrupt:
@@ -86,6 +89,19 @@ def _forget_broken_stdout() -> None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _with_flags(message: str, context: click.Context | None) -> str:
+    """Return a library's message with its parameters, which stand in backticks, as flags of the invoked command."""
+    name = context.invoked_subcommand if context else None
+    command = group.get_command(context, name) if context and name else None
+    flags = {parameter.name: parameter.opts[0] for parameter in command.params} if command else {}
+    flags |= OTHER_FLAGS
+
+    def flag(match: re.Match[str]) -> str:
+        return flags.get(match["name"], match["name"])
+
+    return re.sub(r"`(?P<name>\w+)(=True)?`", flag, message)
 
 
 def _fail(message: str, code: int) -> int:

@@ -202,7 +202,7 @@ def test_interrupted(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nvcodec.encoding.encoder.run", stop)
+    monkeypatch.setattr("nvcodec.encoding.encode_job.EncodeJob.run", stop)
     before = set(tmp_path.iterdir())
     assert run(["encode", str(source), "-o", str(tmp_path / "x.sdmn"), "--size", "6k"]) == 130
     assert capfd.readouterr() == ("", "nvcodec: interrupted\n")

@@ -6,9 +6,11 @@ import torch
 from conftest import moving_squares
 
 import nvcodec
-from nvcodec.encoding.fit.fit import Fit, FitOptions, schedule
+from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.fit.fit_loop import Progress, run
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.muon import Muon, orthogonalise, orthogonalise_together
+from nvcodec.encoding.fit.schedule import lr_factor
 from nvcodec.encoding.quantizer.nearest_steps import factor_of, nearest_index
 from nvcodec.format.arithmetic.step_indices import MAX_STEP, factors
 from nvcodec.format.stream_reader import read_stream
@@ -43,10 +45,10 @@ def test_muon_finds_a_minimum() -> None:
     assert (weight - target).abs().max() < 0.05
 
 
-def test_schedule() -> None:
-    assert schedule(0.5, 0.9) == pytest.approx(0.45)
-    assert schedule(2, 0.9) == pytest.approx(0.9)
-    assert schedule(2, 0) == pytest.approx(0.01)
+def test_lr_factor() -> None:
+    assert lr_factor(0.5, 0.9) == pytest.approx(0.45)
+    assert lr_factor(2, 0.9) == pytest.approx(0.9)
+    assert lr_factor(2, 0) == pytest.approx(0.01)
 
 
 def test_steps_have_exact_indices() -> None:
@@ -81,7 +83,7 @@ def test_fitting_learns_and_integers_cost_little() -> None:
     encoded = nvcodec.encode(clip, size=30_000, steps=150, rd_lambda=0, device="cpu", report=seen.append)
     plain_fit = Fit(clip, encoded.shape, dataclasses.replace(options, quantised=0.0), CPU)
     run(plain_fit)
-    plain = plain_fit.result()
+    plain = plain_fit.finish()
     assert encoded.psnr > 24
     assert encoded.psnr > plain.psnr(clip) - 0.8
     assert abs(encoded.psnr - encoded.fitted.psnr(clip)) < 0.2

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 import nvcodec
 from nvcodec.decoding.decoded_video import Video
-from nvcodec.encoding.export.network_import import restore
-from nvcodec.encoding.model.decoder_network import Decoder, Grid
-from nvcodec.encoding.model.network_shape import solve
+from nvcodec.encoding.export.network_import import import_network
+from nvcodec.encoding.model.decoder_network import Decoder
+from nvcodec.encoding.model.feature_grid import FeatureGrid
+from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.errors import CorruptStreamError
 from nvcodec.format.accounting import bytes_by_kind
 from nvcodec.format.arithmetic.interpolation import interpolate, position
@@ -49,9 +50,9 @@ def test_first_and_last_frames_are_knots() -> None:
 
 
 def test_the_fit_interpolates_as_the_decoder_does() -> None:
-    grid = Grid((4, 2, 3, 5), 10, 7)
+    grid = FeatureGrid((4, 2, 3, 5), 10, 7)
     grid.values.data.normal_(0, 3)
-    grid.step = torch.tensor(0.5)
+    grid.quant_step = torch.tensor(0.5)
     integers = interpolate(grid.integers().detach().numpy().astype(np.int16), range(10), 10, 8)
     assert torch.allclose(grid.at(range(10)), torch.from_numpy(integers).float() * 0.5 / 256, atol=0.5 / 256)
 
@@ -59,13 +60,13 @@ def test_the_fit_interpolates_as_the_decoder_does() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
 def test_grids_keep_to_their_share(share: float) -> None:
     shape = solve(200_000, 320, 160, 40, grids=share)
-    values = sum(math.prod(size) for size in shape.grid_sizes.values())
+    values = shape.feature_grid_values
     assert values <= share * 200_000
     assert (values > 0) == (share > 0)
     assert abs(shape.parameters(40) / 200_000 - 1) < 0.01
     assert sum(p.numel() for p in Decoder(shape).parameters()) == shape.decoder_parameters
     richer = solve(2_000_000, 320, 160, 40, grids=share)
-    assert len(richer.grid_sizes) >= len(shape.grid_sizes)
+    assert len(richer.feature_grid_sizes) >= len(shape.feature_grid_sizes)
 
 
 def test_a_fit_with_grids() -> None:
@@ -81,18 +82,20 @@ def test_a_fit_with_grids() -> None:
     assert kinds[0.0]["grids"] == 0
     assert kinds[0.8]["grids"] > 0.2 * len(made[0.8].data)
     ops = read_stream(made[0.8].data).segments[0].layers[0].ops
-    assert sum(isinstance(op, GridOp) for op in ops) == len(made[0.8].shape.grid_sizes)
+    assert sum(isinstance(op, GridOp) for op in ops) == len(made[0.8].shape.feature_grid_sizes)
 
 
 def test_restored_grids_are_those_of_the_file() -> None:
     encoded = nvcodec.encode(CLIP, size=20_000, steps=60, device="cpu")
     video = Video(read_stream(encoded.data), device="cpu")
-    restored = restore(video.stream.segments[0].layers[0])
+    restored = import_network(video.stream.segments[0].layers[0])
     grids = encoded.fitted.decoder.grids
     assert len(grids) == len(restored.grids) > 0
     for grid, (values, conv) in zip(grids.values(), restored.grids, strict=True):
         # Their unit is not in the file; the product with the convolution behind it is.
-        ours = torch.einsum("kchw,ocij->kohw", grid.integers() * grid.step, grid.merge.integers() * grid.merge.step)
+        ours = torch.einsum(
+            "kchw,ocij->kohw", grid.integers() * grid.quant_step, grid.merge.integers() * grid.merge.quant_step
+        )
         theirs = np.einsum("kchw,ocij->kohw", values, conv.weight)
         assert np.allclose(ours.detach().numpy(), theirs, atol=1e-4)
 

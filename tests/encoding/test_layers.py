@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import signal
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import moving_squares
+from conftest import InterruptAt, moving_squares
 
 import nvcodec
 from nvcodec.cli.main import run as command
 from nvcodec.decoding.decoded_video import Video
-from nvcodec.encoding import encoder
-from nvcodec.encoding.assembly import Encoded
-from nvcodec.encoding.export.reference_layer import underlay_of
-from nvcodec.encoding.fit import joint_fit as joint
+from nvcodec.encoding.encoded import Encoded
+from nvcodec.encoding.export.reference_layer import decode_reference
+from nvcodec.encoding.fit import joint_fit
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.errors import CorruptStreamError, InputError, Interrupted, UsageError
 from nvcodec.format.operations import Below
@@ -111,24 +110,13 @@ def test_damage_is_no_cut(three: Encoded) -> None:
             read_stream(bytes(damaged))
 
 
-@pytest.mark.parametrize("end", [50, 100])
-def test_interrupted_in_the_second_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: int) -> None:
+@pytest.mark.parametrize("step", [60, 100])
+def test_interrupted_in_the_second_layer(tmp_path: Path, step: int) -> None:
+    """Before and after quantisation has come in, which is at step 77."""
     options = {"size": "8k,8k,8k", "steps": 110, "device": "cpu"}
     out = tmp_path / "out.sdmn"
-    fits: list[Fit] = []
-
-    class Watched(Fit):
-        def __init__(self, *arguments: object) -> None:
-            super().__init__(*arguments)  # type: ignore[arg-type]
-            fits.append(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(encoder, "Fit", Watched)
-        patch.setattr(
-            encoder, "interruption", lambda: contextlib.nullcontext(lambda: len(fits) == 2 and fits[1].step >= end)
-        )
-        with pytest.raises(Interrupted):
-            nvcodec.encode(CLIP, out, **options)  # type: ignore[arg-type]
+    with pytest.raises(Interrupted):
+        nvcodec.encode(CLIP, out, report=InterruptAt(step, fit=1), **options)
     for other in ({"size": "8k"}, {"size": "8k", "onto": another_file(tmp_path)}):
         with pytest.raises(UsageError, match="other layers"):
             nvcodec.encode(CLIP, out, resume=True, steps=110, device="cpu", **other)  # type: ignore[arg-type]
@@ -158,26 +146,29 @@ def test_joint_fitting_keeps_the_layers_and_changes_all() -> None:
 
 
 def test_an_interrupted_joint_fit_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    polished: list[int] = []
+    steps: list[int] = []
+    step = joint_fit.joint_step
 
-    def step(fits: list[Fit], factor: float, part: float) -> None:
-        polished.append(len(fits))
+    def interrupted_step(fits: list[Fit], *arguments: float) -> None:
+        step(fits, *arguments)
+        steps.append(len(fits))
+        if len(steps) == 3:
+            signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(joint, "_step", step)
-    monkeypatch.setattr(encoder, "interruption", lambda: contextlib.nullcontext(lambda: len(polished) >= 3))
+    monkeypatch.setattr(joint_fit, "joint_step", interrupted_step)
     out = tmp_path / "out.sdmn"
     made = nvcodec.encode(CLIP, out, size="8k,8k", steps=20, joint=True, device="cpu")
-    assert polished == [2, 2, 2]
+    assert steps == [2, 2, 2]
     assert made.interrupted
     assert out.read_bytes() == made.data
     for options in ({"size": "8k"}, {"size": "8k,8k", "resume": True}, {"size": "8k,8k", "onto": out}):
-        with pytest.raises(UsageError, match="--joint"):
+        with pytest.raises(UsageError, match="`joint`"):
             nvcodec.encode(CLIP, tmp_path / "new.sdmn", joint=True, **options)  # type: ignore[arg-type]
 
 
 def test_what_a_layer_stands_on_may_lie_in_a_file(three: Encoded) -> None:
     stream = read_stream(three.layers[0].data)
-    held, stored = (underlay_of(stream, torch.device("cpu"), memory) for memory in (None, 0))
+    held, stored = (decode_reference(stream, torch.device("cpu"), memory) for memory in (None, 0))
     assert isinstance(held.features, torch.Tensor) and isinstance(stored.features, StoredFrames)
     for name in ("pictures", "features"):
         assert torch.equal(getattr(held, name)[[4, 1]], getattr(stored, name)[[4, 1]])

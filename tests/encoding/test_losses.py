@@ -10,7 +10,8 @@ from conftest import moving_squares
 
 import nvcodec
 from nvcodec.cli.main import run as command
-from nvcodec.encoding.fit.losses import LOSSES, PictureLoss, identity
+from nvcodec.encoding.encode_config import LOSSES
+from nvcodec.encoding.fit.losses import PictureLoss, identity
 from nvcodec.errors import UsageError
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
@@ -87,9 +88,9 @@ def test_weights_from_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         capfd.readouterr()
         assert command([*common, "--steps", "2", "--weights", str(tmp_path / folder)]) == code
         assert said in capfd.readouterr().err
-    with pytest.raises(UsageError, match="weighs by itself"):
+    with pytest.raises(UsageError, match="has to weight by itself"):
         nvcodec.encode(CLIP, size=12_000, steps=2, loss=lambda a, b, frames: (a - b).mean(), weights=masks())
-    with pytest.raises(UsageError, match="--loss is one of"):
+    with pytest.raises(UsageError, match="`loss` is one of"):
         nvcodec.encode(CLIP, size=12_000, steps=2, loss="l3")
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nvcodec.encoding.model.convolution import Conv, RepConv, SmallKernel
+from nvcodec.encoding.model.convolution import Conv, KernelBranch, RepConv
 from nvcodec.encoding.model.decoder_network import Decoder
-from nvcodec.encoding.model.network_shape import solve
-from nvcodec.encoding.quantizer.initial_steps import prepare
+from nvcodec.encoding.model.shape_solver import solve
+from nvcodec.encoding.quantizer.initial_steps import set_initial_steps
 
 SIDE = 5  # of 35 pixels below, 32 lie so near a border that a 5x5 kernel reaches over it
 
@@ -21,7 +21,7 @@ def fill(module: torch.nn.Module) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (1, 5), (5, 1), (5, 5)])
 def test_a_branch_is_a_kernel(size: tuple[int, int]) -> None:
-    branch = SmallKernel(4, 6, *size).double()
+    branch = KernelBranch(4, 6, *size).double()
     fill(branch)
     x = torch.randn(2, 4, 5, 7, dtype=torch.double)
     folded = F.conv2d(x, branch.kernel(SIDE), padding=SIDE // 2)
@@ -57,11 +57,14 @@ def test_quantisation_sees_the_folded_kernel() -> None:
     decoder = Decoder(solve(20_000, 40, 32, 2), rep=True)
     fill(decoder)
     shape = decoder.shape
-    latents = [torch.randn(2, shape.embedding, *shape.grid), *(torch.randn(2, 1, *grid) for grid in shape.skip_grids)]
+    latents = [
+        torch.randn(2, shape.embedding_channels, *shape.embedding_size),
+        *(torch.randn(2, 1, *grid) for grid in shape.skip_feature_sizes),
+    ]
     kernels = [conv.kernel().detach().clone() for conv in decoder.convs()]
-    prepare(decoder, latents)
+    set_initial_steps(decoder, latents)
     for conv, kernel in zip(decoder.convs(), kernels, strict=True):
         assert torch.equal(conv.weight, kernel)
-        assert conv.step is not None
-        error = (conv.integers() * conv.step - kernel).abs()
-        assert ((error <= conv.step * 0.501) | (conv.integers().abs() == 127)).all()
+        assert conv.quant_step is not None
+        error = (conv.integers() * conv.quant_step - kernel).abs()
+        assert ((error <= conv.quant_step * 0.501) | (conv.integers().abs() == 127)).all()

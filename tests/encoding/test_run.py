@@ -20,9 +20,13 @@ from conftest import moving_squares
 import nvcodec
 from nvcodec.cli.main import run as command
 from nvcodec.encoding.fit import checkpoint
-from nvcodec.encoding.fit.fit import FINISHING, Fit, FitOptions
-from nvcodec.encoding.fit.fit_loop import Progress, interruption, run, run_in_haste, run_to_quality
-from nvcodec.encoding.model.network_shape import solve
+from nvcodec.encoding.fit.budget import FINISHING_EPOCHS
+from nvcodec.encoding.fit.fit import Fit
+from nvcodec.encoding.fit.fit_loop import Progress, fast_cooldown, run
+from nvcodec.encoding.fit.fit_options import FitOptions
+from nvcodec.encoding.fit.interruption import interruption
+from nvcodec.encoding.model.shape_solver import solve
+from nvcodec.encoding.quality_target import run_to_quality
 from nvcodec.errors import InputError, UsageError
 from nvcodec.format.stream_reader import read_file, read_stream
 from nvcodec.metrics import psnr
@@ -37,7 +41,7 @@ def new_fit(**options: object) -> Fit:
 
 
 def quality(fit: Fit) -> float:
-    return fit.result().psnr(fit.frames)
+    return fit.finish().psnr(fit.frames)
 
 
 def weights(fit: Fit) -> torch.Tensor:
@@ -49,15 +53,15 @@ def test_steps_are_counted(steps: int) -> None:
     fit = new_fit(steps=steps)
     seen: list[Progress] = []
     run(fit, seen.append)
-    assert (fit.step, seen[-1].step, seen[-1].steps) == (steps, steps, steps)
-    assert fit.result().decoder.latent_steps is not None
+    assert (fit.budget.step, seen[-1].step, seen[-1].steps) == (steps, steps, steps)
+    assert fit.finish().decoder.latent_steps is not None
 
 
 def test_rates_fall_to_the_end() -> None:
     fit = new_fit(steps=50)
     factors = []
-    while not fit.done:
-        factors.append(fit.factor())
+    while not fit.budget.done:
+        factors.append(fit.budget.lr_factor())
         fit.advance()
     assert len(factors) == 50
     assert factors.index(max(factors)) <= 4
@@ -69,24 +73,25 @@ def test_time_limit() -> None:
     """The end is where the clock says it, whatever a step takes; the schedule fits it."""
     fit = new_fit(steps=None, seconds=10.0)
     fixed, quantised = [], []
-    while not fit.done:
+    while not fit.budget.done:
         fit.advance()
-        fit.seconds, fit.first, fit.lost = 0.1 * fit.step, 1.0, 0.0
-        fixed.append(fit.fixed is not None)
+        fit.budget.clock.seconds.update(steps=0.1 * fit.budget.step, overhead=0.0)
+        fit.budget.warmup_seconds = 1.0
+        fixed.append(fit.fixed_latents is not None)
         quantised.append(fit.quantised)
-    steps = 100 - FINISHING * len(CLIP)
-    assert fit.step == pytest.approx(steps, abs=1)
+    steps = 100 - FINISHING_EPOCHS * len(CLIP)
+    assert fit.budget.step == pytest.approx(steps, abs=1)
     assert fixed.index(True) == pytest.approx(0.25 * steps, abs=1)
     assert quantised.index(True) == pytest.approx(0.7 * steps, abs=1)
     both = new_fit(steps=7, seconds=1e9)
     run(both)
-    assert both.step == 7
+    assert both.budget.step == 7
 
 
 def test_hardly_any_time() -> None:
     fit = new_fit(steps=None, seconds=1e-6)
     run(fit)
-    assert fit.step == 1
+    assert fit.budget.step == 1
 
 
 def encoder(fit: Fit) -> torch.Tensor:
@@ -105,17 +110,17 @@ def encoder(fit: Fit) -> torch.Tensor:
 def test_the_encoder_stops(options: dict[str, int], end: int) -> None:
     """After its part it does not change, what it made of the frames is kept, and the decoder goes on."""
     fit = new_fit(**options)
-    while fit.fixed is None:
+    while fit.fixed_latents is None:
         before = encoder(fit)
         fit.advance()
-    assert fit.step - 1 == end
+    assert fit.budget.step - 1 == end
     assert torch.equal(encoder(fit), before)
     fixed, weights_then = [latent.clone() for latent in fit.latents()], weights(fit)
     for _ in range(10):
         fit.advance()
     assert torch.equal(encoder(fit), before)
     assert not torch.equal(weights(fit), weights_then)
-    assert all(torch.equal(a, b) for a, b in zip(fit.result().latents, fixed, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(fit.finish().latents, fixed, strict=True))
 
 
 def test_bfloat16_is_good_enough() -> None:
@@ -135,13 +140,13 @@ def test_a_restored_fit_goes_the_same_way(tmp_path: Path, when: int, rep: bool) 
     """Before and after the encoder's part (10 of 40 steps), and after quantisation has come in; not a bit differs."""
     whole, cut = new_fit(rep=rep), new_fit(rep=rep)
     run(whole)
-    run(cut, stop=lambda: cut.step == when)
+    run(cut, should_stop=lambda: cut.budget.step == when)
     checkpoint.save(cut, tmp_path / "kept")
     again = new_fit(rep=rep)
     checkpoint.restore(again, tmp_path / "kept")
-    assert (again.step, again.quantised, again.fixed is None) == (when, when > 32, when <= 6)
+    assert (again.budget.step, again.quantised, again.fixed_latents is None) == (when, when > 32, when <= 6)
     run(again)
-    assert again.step == 40
+    assert again.budget.step == 40
     assert torch.equal(weights(again), weights(whole))
 
 
@@ -149,25 +154,25 @@ def test_a_restored_fit_goes_the_same_way(tmp_path: Path, when: int, rep: bool) 
 def test_winding_down_is_taken_back(tmp_path: Path, rep: bool) -> None:
     """The fit goes on in float at high rates, and a restored one with it."""
     fit = new_fit(rep=rep, steps=80)
-    run(fit, stop=lambda: fit.step == 15)
-    rate = fit.factor()
-    fit.wind_down(0.4)
+    run(fit, should_stop=lambda: fit.budget.step == 15)
+    rate = fit.budget.lr_factor()
+    fit.budget.start_cooldown(0.4)
     run(fit)
-    assert fit.step == 21
+    assert fit.budget.step == 21
     assert fit.quantised
-    assert fit.factor() < 0.1 * rate
-    fit.climb()
-    assert not fit.done
-    assert fit.factor() > 0.8 * rate
-    run(fit, stop=lambda: fit.step == 25)
+    assert fit.budget.lr_factor() < 0.1 * rate
+    fit.cancel_cooldown()
+    assert not fit.budget.done
+    assert fit.budget.lr_factor() > 0.8 * rate
+    run(fit, should_stop=lambda: fit.budget.step == 25)
     assert not fit.quantised
-    assert all(conv.step is None for conv in fit.decoder.convs())
+    assert all(conv.quant_step is None for conv in fit.decoder.convs())
     checkpoint.save(fit, tmp_path / "kept")
     again = new_fit(rep=rep, steps=80)
     checkpoint.restore(again, tmp_path / "kept")
     for each in (fit, again):
         run(each)
-    assert fit.step == 80
+    assert fit.budget.step == 80
     assert torch.equal(weights(fit), weights(again))
 
 
@@ -208,7 +213,7 @@ def test_checkpoints_of_other_fits_are_refused(tmp_path: Path) -> None:
         Fit(CLIP.flip(0), SHAPE, FitOptions(steps=40), CPU),
         Fit(CLIP, solve(13_000, 40, 32, 4), FitOptions(steps=40), CPU),
         new_fit(seed=1),
-        new_fit(muon_rate=0.1),
+        new_fit(muon_lr=0.1),
     ):
         with pytest.raises(UsageError):
             checkpoint.restore(other, path)
@@ -255,7 +260,7 @@ def test_run_to_a_quality() -> None:
     shape = solve(30_000, 64, 48, 4)
     fit = Fit(clip, shape, FitOptions(steps=2000), CPU)
     run_to_quality(fit, 30.0)
-    assert fit.step < 500
+    assert fit.budget.step < 500
     assert fit.quantised
     assert quality(fit) >= 30
     encoded = nvcodec.encode(clip, size=30_000, steps=2000, target_psnr=30, device="cpu")
@@ -267,7 +272,7 @@ def test_a_gain_is_learned() -> None:
     clip = moving_squares(4, 48, 64)
     fit = Fit(clip, solve(30_000, 64, 48, 4), FitOptions(steps=600), CPU)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nvcodec.encoding.fit.fit_loop.FIRST_GAIN", 25.0)
+        patch.setattr("nvcodec.encoding.quality_target.EXPECTED_COOLDOWN_GAIN_DB", 25.0)
         run_to_quality(fit, 38.0)
     assert quality(fit) >= 38
 
@@ -275,7 +280,7 @@ def test_a_gain_is_learned() -> None:
 def test_a_quality_out_of_reach() -> None:
     fit = new_fit(steps=60)
     run_to_quality(fit, 60.0)
-    assert fit.step == 60
+    assert fit.budget.step == 60
     assert nvcodec.encode(CLIP, size=12_000, steps=30, target_psnr=60, device="cpu").psnr < 60
 
 
@@ -283,20 +288,20 @@ def test_haste_pays() -> None:
     """Winding down is quick, and better than rounding the network as it is."""
     clip = moving_squares(4, 48, 64)
     fit = Fit(clip, solve(30_000, 64, 48, 4), FitOptions(steps=1000), CPU)
-    run(fit, stop=lambda: fit.step == 200)
+    run(fit, should_stop=lambda: fit.budget.step == 200)
     as_it_is = copy.deepcopy(fit)
-    run_in_haste(fit)
-    assert 205 <= fit.step <= 215
+    fast_cooldown(fit)
+    assert 205 <= fit.budget.step <= 215
     assert quality(fit) > quality(as_it_is) + 0.5
 
 
 def test_haste_while_winding_down() -> None:
     fit = new_fit(steps=1000)
-    run(fit, stop=lambda: fit.step == 200)
-    fit.wind_down(0.5)
-    run(fit, stop=lambda: fit.step == 220)
-    run_in_haste(fit)
-    assert 225 <= fit.step <= 235
+    run(fit, should_stop=lambda: fit.budget.step == 200)
+    fit.budget.start_cooldown(0.5)
+    run(fit, should_stop=lambda: fit.budget.step == 220)
+    fast_cooldown(fit)
+    assert 225 <= fit.budget.step <= 235
     assert fit.quantised
 
 
@@ -354,7 +359,7 @@ def test_killed_and_resumed(source: Path, tmp_path: Path, capfd: pytest.CaptureF
         process.kill()
         process.communicate()
         with np.load(kept) as file:
-            steps.append(json.loads(file["meta"].tobytes())["plain"]["step"])
+            steps.append(json.loads(file["meta"].tobytes())["plain"]["budget"]["step"])
     assert not out.exists()
     assert 0 < steps[0] < steps[1] < steps[2] < 900
     assert command(["encode", str(source), "-o", str(out), *options]) == 2
@@ -420,5 +425,4 @@ def test_a_short_limit_is_used() -> None:
     """Fixing the latents of many frames, early on, is not taken for the pace of all steps to come."""
     fit = Fit(moving_squares(100, 32, 40), solve(20_000, 40, 32, 100), FitOptions(seconds=3.0), CPU)
     run(fit)
-    finishing = FINISHING * fit.pace * len(fit.frames)
-    assert fit.seconds + fit.lost + finishing == pytest.approx(3.0, rel=0.2)
+    assert fit.budget.clock.total + fit.budget.finishing_seconds == pytest.approx(3.0, rel=0.2)

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvcodec.encoding.encode_config import SKIPS, parse_size
 from nvcodec.encoding.model.decoder_network import Decoder
-from nvcodec.encoding.model.network_shape import PUBLISHED_KERNELS, SKIPS, choose_strides, parse_size, solve
+from nvcodec.encoding.model.shape_solver import PUBLISHED_KERNELS, choose_strides, solve
 from nvcodec.errors import UsageError
 
 
@@ -30,14 +31,14 @@ PUBLISHED = [
 def test_published_networks(row: tuple) -> None:
     width, height, size, embedding, stem, channels, strides, grids, weights, giga = row
     shape = solve(size, width, height, 132, "invertible")
-    assert (shape.embedding, shape.stem, shape.channels, shape.strides) == (embedding, stem, channels, strides)
+    assert (shape.embedding_channels, shape.stem, shape.channels, shape.strides) == (embedding, stem, channels, strides)
     assert shape.kernels == PUBLISHED_KERNELS
-    assert shape.grid == (2, 4)
-    assert shape.skip_grids == grids
+    assert shape.embedding_size == (2, 4)
+    assert shape.skip_feature_sizes == grids
     assert shape.skip is not None
     assert shape.skip.invertible
     assert shape.parameters(132) <= size
-    assert shape.coded == (height, width)
+    assert shape.coded_size == (height, width)
     assert shape.block_weights == weights
     assert shape.trunk_multiplications / 1e9 == pytest.approx(giga, abs=0.1)
 
@@ -56,8 +57,8 @@ def test_size_is_met(width: int, height: int, size: int, frames: int, skip: str)
         assert size < 60_000
         return
     assert abs(shape.parameters(frames) / size - 1) < 0.02
-    assert shape.coded[0] >= height
-    assert shape.coded[1] >= width
+    assert shape.coded_size[0] >= height
+    assert shape.coded_size[1] >= width
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 160), (1280, 640), (960, 480), (1920, 960)])
@@ -86,8 +87,8 @@ def test_parameters_are_those_of_the_network(skip: str) -> None:
 def test_features_are_a_small_share(size: int, width: int, height: int, frames: int, scales: int) -> None:
     """Fewer scales where f would take more than a sixth of the size, or the network has too few blocks."""
     shape = solve(size, width, height, frames, "direct")
-    assert len(shape.skip_grids) == scales
-    assert frames * sum(rows * columns for rows, columns in shape.skip_grids) <= size / 6
+    assert len(shape.skip_feature_sizes) == scales
+    assert frames * sum(rows * columns for rows, columns in shape.skip_feature_sizes) <= size / 6
 
 
 def test_a_preset_gives_way_to_a_long_clip() -> None:

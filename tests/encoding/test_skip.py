@@ -8,16 +8,19 @@ from conftest import moving_squares
 
 import nvcodec
 from nvcodec.decoding.exact_network import ExactNetwork
-from nvcodec.encoding.export.network_export import Exporter, export
-from nvcodec.encoding.export.observed_ranges import observe
-from nvcodec.encoding.export.operation_builder import Builder, Value
-from nvcodec.encoding.fit.fit import Fit, FitOptions, analyse
+from nvcodec.encoding.encode_config import SKIPS
+from nvcodec.encoding.export.network_export import Exporter, export_layer
+from nvcodec.encoding.export.observed_ranges import ObservedRanges
+from nvcodec.encoding.export.operation_builder import OperationBuilder, Value
+from nvcodec.encoding.fit.fit import Fit, analyse
 from nvcodec.encoding.fit.fit_loop import run
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.model.decoder_network import Decoder
 from nvcodec.encoding.model.encoder_network import Encoder
-from nvcodec.encoding.model.network_shape import SKIPS, NetworkShape, SkipShape, solve
-from nvcodec.encoding.model.skip_connection import Coupling, abnormality, noise_operations, sampled
-from nvcodec.encoding.quantizer.initial_steps import prepare
+from nvcodec.encoding.model.network_shape import NetworkShape, SkipShape
+from nvcodec.encoding.model.shape_solver import solve
+from nvcodec.encoding.model.skip_connection import Coupling, abnormality, noise_operations, sample_noise
+from nvcodec.encoding.quantizer.initial_steps import set_initial_steps
 from nvcodec.format import operations as o
 from nvcodec.format.accounting import bytes_by_kind
 from nvcodec.format.stream import Layer, Segment
@@ -29,7 +32,10 @@ WIDTH, HEIGHT = 111, 63  # three blocks, so that f has its two scales
 
 
 def some_latents(shape: NetworkShape) -> list[torch.Tensor]:
-    return [torch.randn(2, shape.embedding, *shape.grid), *(torch.randn(2, 1, *grid) for grid in shape.skip_grids)]
+    return [
+        torch.randn(2, shape.embedding_channels, *shape.embedding_size),
+        *(torch.randn(2, 1, *grid) for grid in shape.skip_feature_sizes),
+    ]
 
 
 def scramble(module: torch.nn.Module, spread: float) -> None:
@@ -53,7 +59,7 @@ def test_float_round_trip(width: int, growth: int) -> None:
     torch.testing.assert_close(coupling.inverse(f, z), x, rtol=1e-4, atol=1e-4)
 
 
-def numpy_forward(builder: Builder, target: int, x: np.ndarray) -> np.ndarray:
+def numpy_forward(builder: OperationBuilder, target: int, x: np.ndarray) -> np.ndarray:
     """The result of the dense block that ends at place ``target`` for its input ``x``, by the independent decoder's
     arithmetic."""
     ops = builder.ops
@@ -87,10 +93,10 @@ def test_integer_round_trip(scale: int) -> None:
     decoder = Decoder(shape)
     scramble(decoder.skips[scale], 0.08)
     latents = some_latents(shape)
-    prepare(decoder, latents)
-    builder = Builder()
-    exporter = Exporter(decoder, builder, observe(decoder, latents, sampled(shape, 0)))
-    (height, width), channels = shape.skip_grids[scale], shape.skip.width
+    set_initial_steps(decoder, latents)
+    builder = OperationBuilder()
+    exporter = Exporter(decoder, builder, ObservedRanges(decoder, latents, sample_noise(shape, 0)))
+    (height, width), channels = shape.skip_feature_sizes[scale], shape.skip.width
     places = [builder.add(o.Latent(count, height, width, -128, 127, 1)) for count in (1, channels - 1)]
     # The latents' own unit, so that nothing is rounded between them and the coupling layer.
     made = exporter.invert(decoder.skips[scale], *(Value(place, 5) for place in places), shift=5)
@@ -108,14 +114,14 @@ def test_integer_round_trip(scale: int) -> None:
     layer = Layer(tuple(builder.ops), tuple(builder.tensors), builder.convs, held, 1, np.zeros(1, np.uint32))
     segment = Segment(SegmentHead(0, 1, width, height, 0, 1), np.ones(1), [layer])
     (recovered,) = ExactNetwork(segment, 0, 0, CPU, wanted=[(0, len(builder.ops) - 1)]).results([0])
-    assert made.place == len(builder.ops) - 1
+    assert made.op == len(builder.ops) - 1
     assert np.array_equal(recovered[0].numpy(), x)
 
 
 def test_the_fit_sees_the_decoders_noise() -> None:
     shape = solve(60_000, WIDTH, HEIGHT, 2, "invertible", z_gain=0.5, grids=0)
-    assert len(shape.skip_grids) == 2
-    tensors = sampled(shape, 77)
+    assert len(shape.skip_feature_sizes) == 2
+    tensors = sample_noise(shape, 77)
     for op, tensor in zip(noise_operations(shape), tensors, strict=True):
         fields = {name: getattr(op, name) for name in ("channels", "height", "width", "scale", "gain", "per_frame")}
         wanted = reference_decoder.noise(
@@ -138,12 +144,12 @@ def test_shapes_at_every_step() -> None:
     shape = solve(100_000, WIDTH, HEIGHT, 3, "invertible", 1.0, grids=0)
     encoder, decoder = Encoder(shape), Decoder(shape)
     assert shape.skip
-    assert len(shape.skip_grids) == 2
+    assert len(shape.skip_feature_sizes) == 2
     latents, own_z = analyse(encoder, decoder, torch.rand(2, 3, 63, 111))
-    assert latents[0].shape == (2, shape.embedding, *shape.grid)
-    assert [f.shape for f in latents[1:]] == [(2, 1, *grid) for grid in shape.skip_grids]
-    assert [z.shape for z in own_z] == [(2, shape.skip.width - 1, *grid) for grid in shape.skip_grids]
-    assert decoder(latents, sampled(shape, 0)).shape == (2, 3, 63, 111)
+    assert latents[0].shape == (2, shape.embedding_channels, *shape.embedding_size)
+    assert [f.shape for f in latents[1:]] == [(2, 1, *grid) for grid in shape.skip_feature_sizes]
+    assert [z.shape for z in own_z] == [(2, shape.skip.width - 1, *grid) for grid in shape.skip_feature_sizes]
+    assert decoder(latents, sample_noise(shape, 0)).shape == (2, 3, 63, 111)
 
 
 @pytest.mark.parametrize("bias", [0.0, -12.0])
@@ -159,14 +165,14 @@ def test_integers_follow_the_float_network(skip: str, z_gain: float, bias: float
         if module.coupling:
             with torch.no_grad():
                 module.coupling.eta.convs[1].bias[0] = bias  # far below where GELU would have ended
-    latents, noise = some_latents(shape), sampled(shape, 9)
-    prepare(decoder, latents)
-    layer = export(decoder, latents, noise)
+    latents, noise = some_latents(shape), sample_noise(shape, 9)
+    set_initial_steps(decoder, latents)
+    layer = export_layer(decoder, latents, noise)
     segment = Segment(SegmentHead(0, 2, WIDTH, HEIGHT, 0, 1), np.ones(2), [layer])
     exact = ExactNetwork(segment, 0, 9, CPU).decode([0, 1]).float()
     with torch.no_grad():
         wanted = (decoder(latents, noise) * 255).clamp(0, 255)
-        with_other = (decoder(latents, sampled(shape, 10)) * 255).clamp(0, 255)
+        with_other = (decoder(latents, sample_noise(shape, 10)) * 255).clamp(0, 255)
     assert wanted.std() > 5
     assert (exact - wanted).abs().mean() < 0.5
     assert (exact - wanted).abs().max() < 3
@@ -188,7 +194,7 @@ def test_the_loss_wants_help_from_sampled_z(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr("nvcodec.encoding.fit.fit.abnormality", watched)
         fit = Fit(clip, shape, FitOptions(steps=150, normality=normality), CPU)
         run(fit)
-        fitted = fit.result()
+        fitted = fit.finish()
         ends[normality] = values[-1]
     assert ends[1e-2] < 0.5 * ends[0.0]
 
@@ -196,10 +202,10 @@ def test_the_loss_wants_help_from_sampled_z(monkeypatch: pytest.MonkeyPatch) -> 
         fitted.noise = noise
         return fitted.psnr(clip)
 
-    own, other = quality(fitted.noise), quality(sampled(shape, 12345))
+    own, other = quality(fitted.noise), quality(sample_noise(shape, 12345))
     for skip in fitted.decoder.skips:
         torch.nn.init.zeros_(skip.merge.weight)
-    without = quality(sampled(shape, 0))
+    without = quality(sample_noise(shape, 0))
     assert own > other + 0.2
     assert own > without + 1
 
@@ -228,8 +234,8 @@ def test_every_switch_gives_a_file(skip: str) -> None:
 def test_weights_of_the_skip_are_told_from_others(skip: str) -> None:
     shape = solve(25_000, WIDTH, HEIGHT, 2, skip, grids=0)
     decoder, latents = Decoder(shape), some_latents(shape)
-    prepare(decoder, latents)
-    layer = export(decoder, latents, sampled(shape, 0))
+    set_initial_steps(decoder, latents)
+    layer = export_layer(decoder, latents, sample_noise(shape, 0))
     convs = [layer.convs[place] for place in o.beside_trunk(layer.ops) if place in layer.convs]
     assert sum(conv.weights.size + conv.biases.size for conv in convs) == shape.skip_parameters
 
@@ -255,11 +261,11 @@ def test_a_diverged_fit_is_one_sentence(skip: str, when: str) -> None:
     shape = solve(25_000, WIDTH, HEIGHT, 2, skip, grids=0)
     decoder, latents = Decoder(shape), some_latents(shape)
     if when == "after it":
-        prepare(decoder, latents)
+        set_initial_steps(decoder, latents)
     with torch.no_grad():
         decoder.trunk[1].bias[0] = float("nan")
     with pytest.raises(nvcodec.NvcodecError, match="diverged"):
         if when == "after it":
-            export(decoder, latents, sampled(shape, 0))
+            export_layer(decoder, latents, sample_noise(shape, 0))
         else:
-            prepare(decoder, latents)
+            set_initial_steps(decoder, latents)

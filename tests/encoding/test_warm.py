@@ -11,10 +11,11 @@ from conftest import moving_squares
 import nvcodec
 from nvcodec.cli.main import run as command
 from nvcodec.decoding.decoded_video import Video
-from nvcodec.encoding.export.network_import import restore
-from nvcodec.encoding.fit.fit import Fit, FitOptions
+from nvcodec.encoding.export.network_import import import_network
+from nvcodec.encoding.fit.fit import Fit
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.warm_start import warm_start
-from nvcodec.encoding.model.network_shape import solve
+from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.errors import UsageError
 from nvcodec.format.stream_reader import read_stream
 
@@ -38,7 +39,7 @@ def test_restored_decoders_give_the_same_pictures(kind: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nvcodec.encoding.fit.warm_start.ENCODER_STEPS", 0)
         warm_start(fit, video)
-    latents = [torch.from_numpy(latent) for latent in restore(video.stream.segments[0].layers[0]).latents]
+    latents = [torch.from_numpy(latent) for latent in import_network(video.stream.segments[0].layers[0]).latents]
     for frame, picture in enumerate(video):
         with torch.no_grad():
             ours = fit.decoder([latent[frame : frame + 1] for latent in latents], fit.noise, [frame])[0]
@@ -52,7 +53,7 @@ def after(steps: int, size: int, init: bytes | None, clip: torch.Tensor = CLIP[:
         warm_start(fit, Video(read_stream(init), device="cpu"))
     for _ in range(steps):
         fit.advance()
-    return fit.result().psnr(fit.frames)
+    return fit.finish().psnr(fit.frames)
 
 
 @pytest.mark.parametrize(("size", "start"), [(12_000, 0), (12_000, 4), (15_000, 0), (10_000, 0)])

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from conftest import moving_squares
 
 from baselines import codec, dnerv, ffnerv, stored, table5
-from nvcodec.encoding.fit.fit import Fit, FitOptions, as_float
+from nvcodec.encoding.assembly import value_bytes
+from nvcodec.encoding.fit.fit import Fit, as_float
 from nvcodec.encoding.fit.fit_loop import Progress, run
-from nvcodec.encoding.fit.targets import rounded_bytes
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.model.convolution import Conv
 from nvcodec.errors import UsageError
 from nvcodec.metrics import psnr
@@ -50,7 +51,7 @@ def test_every_parameter_is_counted(network: str) -> None:
     assert sum(p.numel() for p in fit.decoder.parameters()) == fit.shape.decoder_parameters
     latents = fit.latents()
     assert [tuple(latent.shape[1:]) for latent in latents] == fit.shape.latent_planes  # type: ignore[attr-defined]
-    assert sum(latent[0].numel() for latent in latents) == fit.shape.latent_values
+    assert sum(latent[0].numel() for latent in latents) == fit.shape.latents_per_frame
 
 
 @both
@@ -62,17 +63,17 @@ def test_a_fit_learns(network: str) -> None:
 
 @both
 def test_bytes_hold_the_network(network: str) -> None:
-    fit = fit_of(network, 20, rate=1.5)
+    fit = fit_of(network, 20, rd_lambda=1.5)
     run(fit)
-    fitted = fit.result()
+    fitted = fit.finish()
     data = stored.write(fitted)
-    assert rounded_bytes(fitted) < len(data) < 1.3 * rounded_bytes(fitted)
+    assert value_bytes(fitted) < len(data) < 1.3 * value_bytes(fitted)
     restored = stored.read(data)
     assert stored.write(restored) == data
     assert restored.decoder.shape == fitted.decoder.shape
     for conv, theirs in zip(fitted.decoder.convs(), restored.decoder.convs(), strict=True):
-        assert conv.step is not None
-        assert torch.equal(theirs.weight, conv.integers() * conv.step)
+        assert conv.quant_step is not None
+        assert torch.equal(theirs.weight, conv.integers() * conv.quant_step)
         if conv.bias is not None:
             assert (theirs.bias - conv.bias).abs().max() <= conv.bias.abs().max() / 2000 + 2**-15
             conv.bias.data.copy_(theirs.bias.data)

@@ -74,7 +74,7 @@ def test_what_the_system_tells() -> None:
 
 
 def test_too_little_memory(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UsageError, match=r"needs about \d+ MiB, --max-memory allows 100"):
+    with pytest.raises(UsageError, match=r"needs about \d+ MiB, `max_memory` allows 100"):
         nvcodec.encode(CLIP, size=12_000, steps=1, device="cpu", max_memory=100 * 2**20)
     enough = used_memory() + 2**30
     assert nvcodec.encode(CLIP, size=12_000, steps=1, device="cpu", max_memory=enough).frames == 6

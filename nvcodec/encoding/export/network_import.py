@@ -1,4 +1,4 @@
-"""A file's integer network back in float: what a warm start begins with (the way back of ``export``)."""
+"""A layer's integer network back in float, for a warm start: the inverse of :mod:`network_export`."""
 
 from __future__ import annotations
 
@@ -30,102 +30,107 @@ from nvcodec.format.operations import (
 )
 from nvcodec.format.stream import Layer
 
-Floats = npt.NDArray[np.float32]
+FloatArray = npt.NDArray[np.float32]
 
-ONE_UNIT = (Shuffle, Resample, Crop, Add, Subtract, Concat)  # all that these read and yield has one unit
-
-
-@dataclasses.dataclass(frozen=True)
-class RestoredConv:
-    """A convolution of the float decoder: ``weight`` [out, in, k, k], ``bias`` [out]."""
-
-    weight: Floats
-    bias: Floats
+SAME_UNIT = (Shuffle, Resample, Crop, Add, Subtract, Concat)  # operations whose inputs and output share a unit
 
 
 @dataclasses.dataclass(frozen=True)
-class Restored:
-    """A float decoder as far as a file tells.
+class ImportedConv:
+    """A convolution in float: ``weight`` [out, in, k, k], ``bias`` [out]."""
+
+    weight: FloatArray
+    bias: FloatArray
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportedNetwork:
+    """A decoder in float, as far as a file determines it.
 
     Attributes:
         trunk: stem, blocks' convolutions and head.
         skips: the skip connection's convolutions, in the order of the stream.
-        strides: of the blocks.
+        strides: strides of the blocks.
         latents: the embeddings [frames, C0, h0, w0] and each f [frames, 1, height, width].
-        grids: of each feature grid, in the order of the blocks, its values [knots, channels, height, width] and the
+        grids: for each feature grid, in the order of the blocks, its values [knots, channels, height, width] and the
             convolution that adds them.
     """
 
-    trunk: list[RestoredConv]
-    skips: list[RestoredConv]
+    trunk: list[ImportedConv]
+    skips: list[ImportedConv]
     strides: tuple[int, ...]
-    latents: list[Floats]
-    grids: list[tuple[Floats, RestoredConv]]
+    latents: list[FloatArray]
+    grids: list[tuple[FloatArray, ImportedConv]]
 
 
-def restore(layer: Layer) -> Restored:
-    """The float network of a layer.
+def import_network(layer: Layer) -> ImportedNetwork:
+    """Return the float network of a layer.
 
-    A latent's unit is not in the stream, because the convolution that reads it takes it in; one is chosen with which
+    A latent's unit is not in the stream, because the convolution that reads it absorbs it; one is chosen with which
     that convolution's weights are as large as PyTorch's initialisation would make them.
 
     Raises:
-        UsageError: the network is none that this encoder writes.
+        UsageError: the network was not written by this encoder.
     """
     ops = layer.ops
-    shifts = known_shifts(ops)
-    units = {place: 2.0**-shift for place, shift in shifts.items()}
-    beside = beside_trunk(ops)
-    trunk: list[RestoredConv] = []
-    skips: list[RestoredConv] = []
-    grids: list[tuple[Floats, RestoredConv]] = []
-    for place, op in enumerate(ops):
+    units = {index: 2.0**-shift for index, shift in unit_shifts(ops).items()}
+    skip_ops = beside_trunk(ops)
+    trunk: list[ImportedConv] = []
+    skips: list[ImportedConv] = []
+    grids: list[tuple[FloatArray, ImportedConv]] = []
+    for index, op in enumerate(ops):
         if not isinstance(op, Conv):
             continue
-        if place not in units:
-            raise UsageError("the network is none that this encoder writes: a unit cannot be told")
-        conv = layer.convs[place]
-        factor = factors(conv.channel_steps(op)) * units[place]
-        weight = conv.weights * factor[:, None, None, None]
-        if op.input not in units:
-            spread = float(np.sqrt(np.square(weight).mean())) or 1.0
-            units[op.input] = spread * math.sqrt(3 * weight[0].size)
-        bias = conv.accumulator_bias(op) * factor
-        last = not any(place in other.inputs for other in ops if not isinstance(other, Crop))
-        restored = RestoredConv(
-            (weight / units[op.input]).astype(np.float32), (bias - (HEAD_OFFSET if last else 0)).astype(np.float32)
-        )
+        imported = _import_conv(layer, index, op, units)
         source = ops[op.input]
         if isinstance(source, Grid):
             unit = units[op.input] * 2.0**source.shift
-            grids.append((layer.latents[op.input].astype(np.float32) * np.float32(unit), restored))
+            grids.append((layer.latents[op.input].astype(np.float32) * np.float32(unit), imported))
         else:
-            (skips if place in beside else trunk).append(restored)
+            (skips if index in skip_ops else trunk).append(imported)
     strides = tuple(op.factor for op in ops if isinstance(op, Shuffle))
     if len(trunk) != len(strides) + 2:
-        raise UsageError("the network is none that this encoder writes: it is no chain of blocks")
+        raise UsageError("this encoder did not write the network: it is not a chain of blocks")
     latents = [
-        layer.latents[place].astype(np.float32) * np.float32(units.get(place, 1.0))
-        for place, op in enumerate(ops)
+        layer.latents[index].astype(np.float32) * np.float32(units.get(index, 1.0))
+        for index, op in enumerate(ops)
         if isinstance(op, Latent)
     ]
-    return Restored(trunk, skips, strides, latents, grids)
+    return ImportedNetwork(trunk, skips, strides, latents, grids)
 
 
-def known_shifts(ops: Sequence[Op]) -> dict[int, int]:
-    """The unit 2^-shift of each result, as far as tables, noise and the picture at the end tell it."""
+def _import_conv(layer: Layer, index: int, op: Conv, units: dict[int, float]) -> ImportedConv:
+    """Return a convolution in float; adds the unit of its input to ``units`` if it is free."""
+    ops = layer.ops
+    if index not in units:
+        raise UsageError("this encoder did not write the network: a unit cannot be determined")
+    conv = layer.convs[index]
+    factor = factors(conv.channel_steps(op)) * units[index]
+    weight = conv.weights * factor[:, None, None, None]
+    if op.input not in units:
+        rms = float(np.sqrt(np.square(weight).mean())) or 1.0
+        units[op.input] = rms * math.sqrt(3 * weight[0].size)
+    bias = conv.accumulator_bias(op) * factor
+    is_head = not any(index in other.inputs for other in ops if not isinstance(other, Crop))
+    return ImportedConv(
+        (weight / units[op.input]).astype(np.float32), (bias - (HEAD_OFFSET if is_head else 0)).astype(np.float32)
+    )
+
+
+def unit_shifts(ops: Sequence[Op]) -> dict[int, int]:
+    """Return the unit 2^-shift of each result, as far as tables, noise and the picture at the end determine it."""
     shifts = {len(ops) - 1: HEAD_SHIFT}
-    for place, op in enumerate(ops):
+    for index, op in enumerate(ops):
         if isinstance(op, Table):
-            shifts[op.input], shifts[place] = op.in_shift, op.out_shift
+            shifts[op.input], shifts[index] = op.in_shift, op.out_shift
         elif isinstance(op, Noise):
-            shifts[place] = NORMAL_SHIFT
-    before = 0
-    while before < len(shifts):
-        before = len(shifts)
-        for place, op in enumerate(ops):
-            if isinstance(op, ONE_UNIT):
-                members = (place, *op.inputs)
+            shifts[index] = NORMAL_SHIFT
+    known_before = 0
+    while known_before < len(shifts):
+        known_before = len(shifts)
+        for index, op in enumerate(ops):
+            if isinstance(op, SAME_UNIT):
+                members = (index, *op.inputs)
                 known = [shifts[member] for member in members if member in shifts]
                 shifts.update(dict.fromkeys(members, known[0]) if known else {})
     return shifts

@@ -1,4 +1,4 @@
-"""What an enhancement layer stands on: pictures and features of the layers below, as every decoder has them."""
+"""What an enhancement layer is predicted from: pictures and features of the layers below, as every decoder has them."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from collections.abc import Sequence
 import torch
 
 from nvcodec.decoding.exact_network import ExactNetwork
-from nvcodec.encoding.export.network_import import known_shifts
-from nvcodec.encoding.model.decoder_network import Underlay
+from nvcodec.encoding.export.network_import import unit_shifts
+from nvcodec.encoding.model.decoder_network import ReferenceLayer
 from nvcodec.errors import UsageError
 from nvcodec.format.operations import Conv, Op
 from nvcodec.format.stream import Stream
 from nvcodec.video.frames import FrameCollector
 
 
-def underlay_of(stream: Stream, device: torch.device, memory: int | None = None) -> Underlay:
-    """The pictures of a stream's highest layer and the features that its last block reads, of every frame.
+def decode_reference(stream: Stream, device: torch.device, memory: int | None = None) -> ReferenceLayer:
+    """Decode the pictures of a stream's highest layer, and the features that its last block reads, for every frame.
 
-    ``memory`` is what both may take, in bytes; what is more goes to temporary files. None: half of what there is.
+    Args:
+        stream: the layers below.
+        device: where to decode.
+        memory: bytes that pictures and features may take together; what exceeds them goes to temporary files. None:
+            half of the machine's memory.
 
     Raises:
         InputError: the disk is full.
-        UsageError: the stream has several segments, or a network that this encoder does not write.
+        UsageError: the stream has several segments, or a network that this encoder did not write.
     """
     if len(stream.segments) != 1:
         raise UsageError("the file has several segments; layers can be added to a file of one")
-    level = stream.layers - 1
-    ops = stream.segments[0].layers[level].ops
-    place = _read_by_last_block(ops)
-    shifts = known_shifts(ops)
-    if place is None or place not in shifts:
-        raise UsageError("the network is none that this encoder writes: it has no features to build on")
-    wanted = [(level, len(ops) - 1), (level, place)]
+    layer = stream.layers - 1
+    ops = stream.segments[0].layers[layer].ops
+    feature_op, picture_op = _input_of_last_block(ops), len(ops) - 1
+    shifts = unit_shifts(ops)
+    if feature_op is None or feature_op not in shifts:
+        raise UsageError("this encoder did not write the network: it has no features to build on")
+    wanted = [(layer, picture_op), (layer, feature_op)]
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers, wanted)
     half = None if memory is None else memory // 2
     pictures, features = FrameCollector(half), FrameCollector(half)
@@ -40,18 +44,25 @@ def underlay_of(stream: Stream, device: torch.device, memory: int | None = None)
         picture, values = (result[0].cpu() for result in network.results([frame]))
         pictures.append(picture.to(torch.uint8))
         features.append(values)
-    places = place, len(ops) - 1
-    return Underlay(pictures.frames(), features.frames(), shifts[place], level, places, 8.0 * stream.file_bytes)
+    return ReferenceLayer(
+        pictures.frames(),
+        features.frames(),
+        shifts[feature_op],
+        layer,
+        feature_op,
+        picture_op,
+        bits=8.0 * stream.file_bytes,
+    )
 
 
-def _read_by_last_block(ops: Sequence[Op]) -> int | None:
-    """What the convolution before the head reads, up the trunk."""
-    head = max((place for place, op in enumerate(ops) if isinstance(op, Conv)), default=None)
+def _input_of_last_block(ops: Sequence[Op]) -> int | None:
+    """Return the operation that the convolution before the head reads, up the trunk; None if there is none."""
+    head = max((index for index, op in enumerate(ops) if isinstance(op, Conv)), default=None)
     if head is None:
         return None
-    place = ops[head].inputs[0]
-    while not isinstance(ops[place], Conv):
-        if not ops[place].inputs:
+    index = ops[head].inputs[0]
+    while not isinstance(ops[index], Conv):
+        if not ops[index].inputs:
             return None
-        place = ops[place].inputs[0]  # the trunk's own is the first of what is added
-    return ops[place].inputs[0]
+        index = ops[index].inputs[0]  # of the operands of a sum, the first is the trunk's
+    return ops[index].inputs[0]

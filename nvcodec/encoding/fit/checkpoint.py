@@ -1,7 +1,7 @@
-"""Checkpoints of a fit: arrays and JSON in one file, nothing that could run.
+"""Checkpoints of a fit: arrays and JSON in one file, nothing that could be executed.
 
-The file is an uncompressed ``.npz``: an array a tensor, and ``meta``, the bytes of a JSON object. Arrays of objects are
-refused by NumPy.
+The file is an uncompressed ``.npz``: one array per tensor, and ``meta``, the bytes of a JSON object. NumPy refuses
+arrays of objects.
 """
 
 from __future__ import annotations
@@ -19,45 +19,55 @@ from typing import Any
 import numpy as np
 import torch
 
-from nvcodec.encoding.fit import losses
+from nvcodec.encoding.fit import fit_state, losses
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.errors import InputError, UsageError
 
-VERSION = 4
+VERSION = 5
 SUFFIX = ".checkpoint"
-FREE = ("steps", "seconds", "batch", "bfloat16")  # options that may change when a fit goes on
+FREE_OPTIONS = ("steps", "seconds", "batch", "bfloat16")  # may change when a fit is resumed
 
 
 def path_beside(output: str | os.PathLike[str] | None) -> Path | None:
-    """Where the checkpoint of the file ``output`` is kept; None without a file, or where it is a pipe or a device."""
+    """Return the path of an output file's checkpoint; None without a file, or for a pipe or a device."""
     if output is None or (os.path.exists(output) and not os.path.isfile(output)):
         return None
     return Path(f"{os.fspath(output)}{SUFFIX}")
 
 
-class Keeper:
-    """Writes a fit's state when it is called and ``every`` seconds have passed since it last did; ``lower`` is as in
-    :func:`save`."""
+class Checkpointer:
+    """Saves a fit at regular intervals.
 
-    def __init__(self, path: Path, every: float, lower: bytes = b"") -> None:
-        self.path, self.every, self.lower = path, every, lower
-        self.last = time.monotonic()
+    Args:
+        path: of the checkpoint.
+        interval: seconds between checkpoints.
+        lower_layers: the file of the layers below; empty for a base layer.
+    """
+
+    def __init__(self, path: Path, interval: float, lower_layers: bytes = b"") -> None:
+        self.path, self.interval, self.lower_layers = path, interval, lower_layers
+        self.last_saved = time.monotonic()
 
     def __call__(self, fit: Fit) -> None:
-        if time.monotonic() - self.last >= self.every:
-            save(fit, self.path, self.lower)
-            self.last = time.monotonic()
+        """Save the fit if the interval has passed; called after every training step."""
+        if time.monotonic() - self.last_saved >= self.interval:
+            self.save(fit)
+            self.last_saved = time.monotonic()
+
+    def save(self, fit: Fit) -> None:
+        """Save the fit now; raises as :func:`save` does."""
+        save(fit, self.path, self.lower_layers)
 
 
 def identity(fit: Fit) -> dict[str, Any]:
-    """What two fits share if one can go on with the other's state."""
+    """Return what two fits must have in common for one to continue with the other's state."""
     options = dataclasses.asdict(fit.options)
-    for name in FREE:
+    for name in FREE_OPTIONS:
         del options[name]
     shape = dataclasses.asdict(fit.shape)
     identity = {
         "version": VERSION,
-        "clip": fit.clip,
+        "clip": fit.frames_crc,
         "shape": shape,
         "options": options,
         "loss": losses.identity(fit.loss),
@@ -65,18 +75,18 @@ def identity(fit: Fit) -> dict[str, Any]:
     return dict(json.loads(json.dumps(identity)))  # tuples become lists, as in a file
 
 
-def save(fit: Fit, path: Path, lower: bytes = b"") -> None:
-    """Write a fit's state, and beside that of an enhancement layer the file of the layers below.
+def save(fit: Fit, path: Path, lower_layers: bytes = b"") -> None:
+    """Write a fit's state and, for an enhancement layer, the file of the layers below.
 
     Raises:
         InputError: the file cannot be written.
     """
-    tensors, plain = fit.state()
+    tensors, plain = fit_state.state_of(fit)
     meta = json.dumps({"identity": identity(fit), "plain": plain}).encode()
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-    if lower:
-        arrays["lower"] = np.frombuffer(lower, np.uint8)
-    temporary = _unfinished(path)  # always of this name, so that those of killed processes do not pile up
+    if lower_layers:
+        arrays["lower"] = np.frombuffer(lower_layers, np.uint8)
+    temporary = _temporary(path)  # always the same name, so that those of killed processes do not pile up
     try:
         with open(temporary, "wb") as file:
             np.savez(file, allow_pickle=False, meta=np.frombuffer(meta, np.uint8), **arrays)
@@ -90,35 +100,35 @@ def save(fit: Fit, path: Path, lower: bytes = b"") -> None:
 
 
 def discard(path: Path) -> None:
-    """Remove a checkpoint and what a killed process may have left of one."""
+    """Remove a checkpoint, and what a killed process may have left of one."""
     path.unlink(missing_ok=True)
-    _unfinished(path).unlink(missing_ok=True)
+    _temporary(path).unlink(missing_ok=True)
 
 
-def _unfinished(path: Path) -> Path:
+def _temporary(path: Path) -> Path:
     return path.with_name(f"{path.name}.new")
 
 
 def restore(fit: Fit, path: Path) -> None:
-    """Put a new fit into the state a file holds.
+    """Put a new fit into the state that a checkpoint holds.
 
     Raises:
-        InputError: there is no such file, or it is no checkpoint.
-        UsageError: it is one of another clip, network or way to fit.
+        InputError: there is no such file, or it is not a checkpoint.
+        UsageError: it belongs to another clip, network, or way to fit.
     """
     with _reading(path) as arrays:
         meta = json.loads(arrays.pop("meta").tobytes())
         arrays.pop("lower", None)
         if meta["identity"] != identity(fit):
             raise UsageError(f"{path} is of another clip, size, seed, loss or set of options, or of another version")
-        fit.restore({name: torch.from_numpy(array) for name, array in arrays.items()}, meta["plain"])
+        fit_state.restore(fit, {name: torch.from_numpy(array) for name, array in arrays.items()}, meta["plain"])
 
 
-def lower(path: Path) -> bytes:
-    """The file of the layers below the one whose fit a checkpoint is of; empty for a base layer.
+def lower_layers_in(path: Path) -> bytes:
+    """Return the file of the layers below the one that a checkpoint is of; empty for a base layer.
 
     Raises:
-        InputError: there is no such file, or it is no checkpoint.
+        InputError: there is no such file, or it is not a checkpoint.
     """
     with _reading(path) as arrays:
         return arrays["lower"].tobytes() if "lower" in arrays else b""
@@ -126,12 +136,23 @@ def lower(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[dict[str, Any]]:
-    """The arrays of a checkpoint, and one sentence for whatever is wrong with them."""
+    """Yield a checkpoint's arrays; whatever is wrong with them becomes one sentence."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         yield arrays
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {path}") from None
-    except (OSError, zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError, RuntimeError, AttributeError):
+    except UsageError:
+        raise
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        EOFError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+    ):
         raise InputError(f"{path} is not a checkpoint, or is damaged") from None

@@ -1,34 +1,31 @@
-"""Running a fit to its end: progress, checkpoints, a quality to stop at, interruption."""
+"""Running a fit to its end, with progress reports, checkpoints and early ends."""
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import dataclasses
-import signal
-import statistics
-import threading
-import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 
 import torch
 
-from nvcodec.encoding.fit.fit import FINISHING, Fit
+from nvcodec.encoding.fit.budget import STEPS
+from nvcodec.encoding.fit.fit import Fit
 
-REPORT_STEPS = 20  # steps between reports: each costs a synchronisation on a GPU
-WIND_DOWN = 0.5  # of what is spent so far, to end at a quality
-HASTE, HASTE_SECONDS = 0.05, 10.0  # of what is spent so far, at most, to end when interrupted
-FIRST_GAIN = 2.8  # dB that winding down is thought to bring until it has been tried
-SAFETY = 0.02  # dB that the file may lie below the network it is made of
+REPORT_INTERVAL = 20  # training steps between reports: each costs a synchronisation on a GPU
+#: The cooldown of an interrupted fit: share of the steps done so far, at most, and seconds, at most.
+FAST_COOLDOWN_PART, FAST_COOLDOWN_SECONDS = 0.05, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far the fit is: ``loss`` and ``psnr`` (dB) are means over the last steps, times in seconds.
+    """The progress of a fit.
 
-    ``steps`` is how many there will be, estimated where a time limit decides; ``seconds_left`` includes what follows
-    the fit.
+    Attributes:
+        step: training steps done.
+        steps: how many there will be, estimated where a time limit decides.
+        loss: mean squared error, mean over the last training steps.
+        psnr: in dB, mean over the last training steps.
+        seconds: time spent so far.
+        seconds_left: expected time left, including what follows the fit.
     """
 
     step: int
@@ -39,121 +36,66 @@ class Progress:
     seconds_left: float
 
 
-Watch = Callable[[Progress], None]
-Keep = Callable[[Fit], None]
-Asked = Callable[[], bool]
+OnProgress = Callable[[Progress], None]
+OnStep = Callable[[Fit], None]
+ShouldStop = Callable[[], bool]
 
 
-def run(fit: Fit, report: Watch | None = None, keep: Keep | None = None, stop: Asked = lambda: False) -> None:
-    """Go on until the fit is done or somebody stops it.
+def never() -> bool:
+    """Return False: nobody asks for an end."""
+    return False
+
+
+def run(
+    fit: Fit,
+    on_progress: OnProgress | None = None,
+    on_step: OnStep | None = None,
+    should_stop: ShouldStop = never,
+) -> None:
+    """Advance until the fit is done or ``should_stop`` returns True.
 
     Args:
         fit: new or restored.
-        report: called every few steps and after the last one.
-        keep: called after every step.
-        stop: asked before every step.
+        on_progress: called every 20 training steps and after the last one.
+        on_step: called after every training step.
+        should_stop: called before every training step.
     """
-    losses: list[torch.Tensor] = []
-    while not (fit.done or stop()):
-        losses.append(fit.advance())
-        if len(losses) == REPORT_STEPS or fit.done:
-            if report:
-                report(measure(fit, losses))
-            losses.clear()
-        if keep:
-            keep(fit)
+    errors: list[torch.Tensor] = []
+    while not (fit.budget.done or should_stop()):
+        errors.append(fit.advance())
+        if len(errors) == REPORT_INTERVAL or fit.budget.done:
+            if on_progress:
+                on_progress(progress_of(fit, errors))
+            errors.clear()
+        if on_step:
+            on_step(fit)
 
 
-def run_in_haste(fit: Fit, report: Watch | None = None) -> None:
-    """Wind a fit down within a twentieth of the time it took so far, and at most ten seconds."""
-    part = min(HASTE, HASTE_SECONDS / max(fit.seconds, 1e-9))
-    if fit.step:
-        fit.wind_down(part)
-        run(fit, report)
+def fast_cooldown(fit: Fit, on_progress: OnProgress | None = None) -> None:
+    """Cool a fit down within a twentieth of the time that it has taken so far, and at most ten seconds."""
+    budget = fit.budget
+    part = min(FAST_COOLDOWN_PART, FAST_COOLDOWN_SECONDS / max(budget.clock.seconds[STEPS], 1e-9))
+    if budget.step:
+        budget.start_cooldown(part)
+        run(fit, on_progress)
 
 
-def run_to_quality(
-    fit: Fit, target: float, report: Watch | None = None, keep: Keep | None = None, stop: Asked = lambda: False
-) -> None:
-    """Like :func:`run`, but end as soon as the file would reach ``target``, RGB PSNR in dB.
+def progress_of(fit: Fit, errors: list[torch.Tensor]) -> Progress:
+    """Return the progress after training steps with these mean squared errors.
 
-    Once the mean PSNR of the last epoch plus the gain that winding down is expected to bring reaches the target, the
-    fit is wound down and judged by all frames. Where it falls short the gain has been learned, and the fit goes on at
-    high rates from where it is: what it learned meanwhile stays (Wen et al., *Understanding warmup-stable-decay
-    learning rates*, 2024).
+    Waits for the errors, which counts as time of the training steps.
     """
-    gain = FIRST_GAIN
-    recent: collections.deque[float] = collections.deque(maxlen=-(-len(fit.frames) // REPORT_STEPS))
-
-    def watch(progress: Progress) -> None:
-        recent.append(progress.psnr)
-        if report:
-            report(progress)
-
-    def near() -> bool:
-        return len(recent) == recent.maxlen and statistics.mean(recent) + gain >= target
-
-    while True:
-        before: float | None = None
-        if not fit.tail:
-            run(fit, watch, keep, lambda: stop() or near())
-            if fit.done or stop():
-                return
-            before = statistics.mean(recent)
-            fit.wind_down(WIND_DOWN)
-        run(fit, report, keep, stop)
-        if stop() or fit.end == 1:
-            return
-        began = time.monotonic()
-        reached = fit.result().psnr(fit.frames)
-        fit.lost += time.monotonic() - began
-        if reached >= target + SAFETY:
-            return
-        if before is not None:  # a fit that was resumed does not know
-            gain = reached - before
-        recent.clear()
-        fit.climb()
-
-
-def measure(fit: Fit, losses: list[torch.Tensor]) -> Progress:
-    """Progress after steps with these mean squared errors; waits for them, which counts as the fit's time."""
-    began = time.monotonic()
-    errors = torch.stack(losses).clamp(min=1e-10)
-    loss, psnr = torch.stack([errors.mean(), -10 * errors.log10().mean()]).tolist()
-    fit.seconds += time.monotonic() - began
-    share = max(fit.spent(), 1e-9)
-    left = max(0.0, fit.end - share)
-    steps_left = round(left / share * fit.step)
+    budget = fit.budget
+    with budget.clock.phase(STEPS):
+        clamped = torch.stack(errors).clamp(min=1e-10)
+        loss, psnr = torch.stack([clamped.mean(), -10 * clamped.log10().mean()]).tolist()
+    share = max(budget.spent(), 1e-9)
+    steps_left = round(max(0.0, budget.end - share) / share * budget.step)
     return Progress(
-        fit.step,
-        fit.step + steps_left,
+        budget.step,
+        budget.step + steps_left,
         loss,
         psnr,
-        fit.seconds + fit.lost,
-        fit.pace * (steps_left + FINISHING * len(fit.frames)),
+        budget.clock.total,
+        budget.seconds_per_step * steps_left + budget.finishing_seconds,
     )
-
-
-@contextlib.contextmanager
-def interruption() -> Iterator[Asked]:
-    """Ctrl-C, and SIGTERM, ask for an end instead of raising; a second one raises KeyboardInterrupt.
-
-    Yields:
-        Whether an end has been asked for. Outside the main thread, where signals cannot be caught, it never is.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""Polishing all layers at once: the lower ones learn what helps the pictures above them.
+"""Joint fitting of all layers: lower layers learn what helps the pictures above them.
 
-Layers that were fitted one after the other go on together, each reading what the one below makes in this very step,
-rounded weights and all, in place of the integers that a decoder would have.
+Layers that were fitted one after the other are fitted on together. Each reads what the one below yields in the same
+training step, rounded weights included, instead of the integers that a decoder would have.
 """
 
 from __future__ import annotations
@@ -9,56 +9,63 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-import torch
+from nvcodec.encoding.fit.fit import Fit, as_float
+from nvcodec.encoding.fit.fit_loop import ShouldStop, never
+from nvcodec.encoding.fit.rate_control import rate_term
+from nvcodec.encoding.fit.schedule import lr_factor
+from nvcodec.encoding.model.decoder_network import Reference
+from nvcodec.encoding.quantizer.rounding import ste
 
-from nvcodec.encoding.fit.fit import Fit, as_float, schedule
-from nvcodec.encoding.fit.fit_loop import Asked
-from nvcodec.encoding.model.convolution import ste
-from nvcodec.encoding.quantizer.learned_steps import PARTS, price
-
-PEAK = 0.2  # of the learning rates' own peak
+JOINT_LR_FACTOR = 0.2  # learning rates at the beginning, relative to their peak
 
 
-def polish(fits: Sequence[Fit], steps: int | None, seconds: float | None, stop: Asked = lambda: False) -> None:
-    """Go on with the ended ``fits`` of one clip, the base layer's first, until so many steps or seconds are over.
+def fit_jointly(fits: Sequence[Fit], steps: int | None, seconds: float | None, should_stop: ShouldStop = never) -> None:
+    """Continue the finished ``fits`` of one clip, base layer first, for so many training steps or seconds.
 
-    What is made small is the mean of all layers' losses in dB, each with the price of the bytes up to its layer; and
-    what that price weighs is steered so that each layer goes on costing as much as before. Without that a clip on which
-    the upper layers bring fewer dB than their bytes are worth would lose them.
+    Minimised is the sum over the layers of loss plus rate term, relative to the loss (that is, in dB). Lambda is
+    steered
+    so that each layer goes on costing what it did: otherwise a clip whose upper layers gain fewer dB than their bytes
+    justify would lose them.
     """
-    began = time.monotonic()
-    done, share, part = 0, 0.0, 0.0
+    start = time.monotonic()
+    steps_done, share, step_share = 0, 0.0, 0.0
     for fit in fits:
-        fit.allow(fit.rounding.bits().item())
-    while share < 1 and not stop():
-        _step(fits, PEAK * schedule(1.0, 1 - share), part)
-        done += 1
-        by_steps = done / steps if steps else 0.0
-        by_time = (time.monotonic() - began) / seconds if seconds else 0.0
-        share, part = max(by_steps, by_time), max(by_steps, by_time) - share
+        fit.rate.set_target(fit.quant_steps.bits().item())
+    while share < 1 and not should_stop():
+        joint_step(fits, JOINT_LR_FACTOR * lr_factor(1.0, 1 - share), step_share)
+        steps_done += 1
+        by_steps = steps_done / steps if steps else 0.0
+        by_time = (time.monotonic() - start) / seconds if seconds else 0.0
+        share, step_share = max(by_steps, by_time), max(by_steps, by_time) - share
 
 
-def _step(fits: Sequence[Fit], factor: float, part: float) -> None:
-    frames = fits[0].draw()
+def joint_step(fits: Sequence[Fit], learning_rate_factor: float, step_share: float) -> None:
+    """Do one training step of all layers.
+
+    Args:
+        fits: of the layers, base layer first.
+        learning_rate_factor: learning rates relative to their peak.
+        step_share: share of the joint fit that the previous training step took.
+    """
+    frames = fits[0].sampler.draw(fits[0].options.batch)
     source = as_float(fits[0].frames[frames].to(fits[0].device))
     total, bits = source.new_zeros(()), source.new_zeros(())
-    below: tuple[torch.Tensor, torch.Tensor] | None = None
+    reference: Reference | None = None
     for fit in fits:
-        if fit.options.rate:
-            fit.rounding.apply_steps()
+        if fit.learns_steps:
+            fit.quant_steps.apply_to_decoder()
         fit.clear_gradients()
-        picture, features = fit.decode(frames, below)
+        picture, features = fit.decode(frames, reference)
         loss = fit.loss(picture, source, frames)
-        fit_bits = fit.rounding.bits(fit.step % PARTS)
-        fit.costs = [*fit.costs, fit_bits.item()][-PARTS:]
-        bits = bits + fit_bits
-        total = total + (loss + price(loss, bits, fit.worth)) / loss.detach()
-        # Layers above read pictures of 8 bits.
-        whole = (picture * 255).round().clamp(0, 255) / 255
-        below = ste(picture.clamp(0, 1), whole), features
+        bits = bits + fit.rate.measure_bits(fit.budget.step)
+        # The logarithm's derivative: a loss divided by its own value changes as its dB do.
+        total = total + (loss + rate_term(loss, bits, fit.rate.rd_lambda)) / loss.detach()
+        # Layers above read 8-bit pictures.
+        eight_bit = (picture * 255).round().clamp(0, 255) / 255
+        reference = ste(picture.clamp(0, 1), eight_bit), features
     total.backward()  # type: ignore[no-untyped-call]
     for fit in fits:
-        fit.update(factor)
-        fit.step += 1
-        if fit.options.rate:
-            fit.weigh(fit.allowed[-1], part)
+        fit.update(learning_rate_factor)
+        fit.budget.step += 1
+        if fit.learns_steps:
+            fit.rate.update_lambda(step_share)

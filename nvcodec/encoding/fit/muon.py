@@ -1,8 +1,4 @@
-"""Muon (Jordan et al., 2024): momentum whose update is made orthogonal by Newton-Schulz iterations.
-
-torch has an optimiser of this name, for matrices only; here convolution kernels count as matrices of
-out x (in * height * width).
-"""
+"""Muon (Jordan et al., 2024): momentum whose update is orthogonalised by Newton-Schulz iterations."""
 
 from __future__ import annotations
 
@@ -11,43 +7,50 @@ from typing import Any
 
 import torch
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
-    """The orthogonal matrix nearest to ``matrix`` [rows, columns], or to each of [n, rows, columns], roughly: singular
-    values end between 0.7 and 1.2."""
-    a, b, c = COEFFICIENTS
+def orthogonalise(matrix: torch.Tensor, iterations: int = 5) -> torch.Tensor:
+    """Return, roughly, the orthogonal matrix nearest to ``matrix`` [rows, columns], or to each of [n, rows, columns].
+
+    Its singular values are between 0.7 and 1.2.
+    """
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     tall = matrix.size(-2) > matrix.size(-1)
     x = matrix.mT if tall else matrix
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     multiply = torch.addmm if x.ndim == 2 else torch.baddbmm
-    for _ in range(steps):
+    for _ in range(iterations):
         gram = x @ x.mT
         x = multiply(x, multiply(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.mT if tall else x
 
 
 def orthogonalise_together(matrices: list[torch.Tensor]) -> list[torch.Tensor]:
-    """:func:`orthogonalise` of matrices of any shapes at once, all padded with zeros, which the iterations leave alone.
+    """Apply :func:`orthogonalise` to matrices of any shapes at once, padded with zeros, which the iterations preserve.
 
-    More to multiply in far fewer calls: what a GPU needs for a network as small as these.
+    This multiplies more in far fewer calls, which suits a GPU and networks as small as these.
     """
     wide = [matrix.mT if matrix.size(0) > matrix.size(1) else matrix for matrix in matrices]
     rows, columns = (max(matrix.size(side) for matrix in wide) for side in (0, 1))
     padded = wide[0].new_zeros(len(wide), rows, columns)
-    for place, matrix in zip(padded, wide, strict=True):
-        place[: matrix.size(0), : matrix.size(1)] = matrix
-    made = [x[: matrix.size(0), : matrix.size(1)] for x, matrix in zip(orthogonalise(padded), wide, strict=True)]
-    return [x if x.shape == matrix.shape else x.mT for x, matrix in zip(made, matrices, strict=True)]
+    for slot, matrix in zip(padded, wide, strict=True):
+        slot[: matrix.size(0), : matrix.size(1)] = matrix
+    cropped = [x[: matrix.size(0), : matrix.size(1)] for x, matrix in zip(orthogonalise(padded), wide, strict=True)]
+    return [x if x.shape == matrix.shape else x.mT for x, matrix in zip(cropped, matrices, strict=True)]
 
 
 class Muon(torch.optim.Optimizer):
-    """Args:
-    params: tensors of two or more dimensions; the first one counts as the matrix's rows.
-    lr: spectral norm, roughly, of an update of a matrix at least as wide as tall.
-    momentum: of the Nesterov average.
-    dtype: what the iterations compute in; bfloat16 is enough.
+    """The Muon optimiser for convolution kernels.
+
+    torch.optim.Muon accepts two-dimensional parameters only; here a kernel counts as a matrix of
+    out x (in * height * width), and on a GPU all kernels are orthogonalised in one batch.
+
+    Args:
+        params: tensors of two or more dimensions; the first one counts as the matrix's rows.
+        lr: approximate spectral norm of an update, for a matrix at least as wide as tall.
+        momentum: of the Nesterov average.
+        dtype: of the iterations; bfloat16 is enough.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One update; ``closure`` is not supported."""
+        """Update the parameters; ``closure`` is not supported."""
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
             ahead = []

@@ -1,7 +1,7 @@
 """HNeRV's encoder (Chen et al., CVPR 2023): ConvNeXt stages that shrink a picture to its embedding.
 
-For the skip connection a 1x1 convolution takes the features of the last scales but one along. Used while fitting
-only; the stream carries what comes of it, not the encoder.
+For the skip connection, 1x1 convolutions read the features of the scales above the last. The encoder is used only while
+fitting: the stream carries its outputs, not the encoder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ChannelNorm(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    """Liu et al., CVPR 2022: 7x7 depthwise, norm, 1x1 to four times the width, GELU, 1x1 back, scaled, added."""
+    """The block of Liu et al., CVPR 2022: 7x7 depthwise, norm, 1x1 to four times the width, GELU, 1x1, scale, add."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,32 +44,32 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pictures [batch, 3, height, width] in 0 to 1 to embeddings and to features for the skip connection.
+    """Maps pictures [batch, 3, height, width], 0 to 1, to embeddings and to features for the skip connection.
 
-    Stage i shrinks both sides by ``strides[i]``; all have 64 channels but the last, which has C0.
+    Stage i shrinks both sides by ``strides[i]``. All stages have 64 channels, except the last, which has C0.
     """
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
         self.stages = nn.ModuleList()
         channels = 3
-        for place, stride in enumerate(shape.strides):
-            last = place == len(shape.strides) - 1
-            out = shape.embedding if last else WIDTH
+        for number, stride in enumerate(shape.strides):
+            last = number == len(shape.strides) - 1
+            out = shape.embedding_channels if last else WIDTH
             shrink = nn.Conv2d(channels, out, stride, stride)
-            # The normalised embedding of a lone stage would have lost what tells frames apart.
+            # With a single stage, a normalised embedding would lose what distinguishes the frames.
             around = [shrink] if last else [shrink, ChannelNorm(out)]
-            if place:
+            if number:
                 around = [ChannelNorm(channels), shrink]
             self.stages.append(nn.Sequential(*around, ConvNeXtBlock(out)))
             channels = out
         skip = shape.skip
         self.taps = nn.ModuleList(nn.Conv2d(WIDTH, skip.width, 1) for _ in range(skip.scales)) if skip else ()
-        self.coded = shape.coded
+        self.coded_size = shape.coded_size
 
     def forward(self, picture: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Embeddings [batch, C0, h0, w0] and, the smallest scale first, features [batch, width, height, width]."""
-        height, width = self.coded
+        """Return embeddings [batch, C0, h0, w0] and features [batch, width, height, width], smallest scale first."""
+        height, width = self.coded_size
         rows, columns = height - picture.shape[2], width - picture.shape[3]
         x = F.pad(picture, (0, columns, 0, rows), mode="replicate") if rows or columns else picture
         scales = []

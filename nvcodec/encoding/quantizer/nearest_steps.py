@@ -1,4 +1,4 @@
-"""Step indices without end, of which a stream can say those from 0 to 239 (specification, section 6.3)."""
+"""Unbounded step indices and their factors; a stream can represent 0 to 239 (specification, section 6.3)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import numpy.typing as npt
 
 from nvcodec.format.arithmetic.step_indices import MULTIPLIERS
 
-OCTAVE = MULTIPLIERS[:8].astype(np.float64)
+INDICES_PER_OCTAVE = 8
+OCTAVE = MULTIPLIERS[:INDICES_PER_OCTAVE].astype(np.float64)
 
 
 def factor_of(index: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """What an accumulator is multiplied by: m * 2^-(e + 6), exact."""
-    factors: npt.NDArray[np.float64] = OCTAVE[index % 8] * 2.0 ** (-6 - index // 8)
+    """Return what an accumulator is multiplied by: m * 2^-(e + 6), exact."""
+    factors: npt.NDArray[np.float64] = OCTAVE[index % INDICES_PER_OCTAVE] * 2.0 ** (-6 - index // INDICES_PER_OCTAVE)
     return factors
 
 
 def nearest_index(wanted: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """The index whose factor is nearest to each of ``wanted`` [n], all positive, in ratio."""
-    # The octave it lies in, and the one above: its lowest factor is nearest to what lies just below it.
+    """Return the index whose factor has the ratio nearest to 1 to each of ``wanted`` [n], all positive."""
+    # Candidates are the octave that contains the value and the one above, whose lowest factor may be nearest.
     octaves = np.floor(np.log2(wanted / OCTAVE[-1])).astype(np.int64)[:, None] + np.array([0, 1])
-    indices = ((-6 - octaves) * 8)[:, :, None] + np.arange(8)
+    indices = ((-6 - octaves) * INDICES_PER_OCTAVE)[:, :, None] + np.arange(INDICES_PER_OCTAVE)
     candidates = indices.reshape(len(wanted), -1)
     best = np.abs(np.log2(factor_of(candidates)) - np.log2(wanted)[:, None]).argmin(1)
     nearest: npt.NDArray[np.int64] = candidates[np.arange(len(wanted)), best]

@@ -1,0 +1,231 @@
+"""The options of an encode: meaning, defaults, choices, and which of them exclude each other. Imports no torch.
+
+The command line builds its options from this module, and :func:`nvcodec.encode` takes them as keywords.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from nvcodec.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+#: Presets as multiples of the default number of training steps.
+PRESETS = {"draft": 0.25, "normal": 1.0, "fine": 4.0, "finest": 16.0}
+DEFAULT_PRESET = "normal"
+DEFAULT_EPOCHS = 28  # of a fit without a length of its own; short clips are seen more often:
+DEFAULT_MIN_STEPS, DEFAULT_MAX_EPOCHS = 2800, 175  # up to so many training steps, and up to so many epochs
+
+DEFAULT_LAMBDA_DB = 1.5  # dB of PSNR per doubling of the file
+MAX_LAMBDA_DB = 20.0
+SKIPS = ("invertible", "direct", "none")
+BLOCKS = ("rep", "plain")
+LOSSES = ("l2", "l1", "l1-ssim")
+ON_INTERRUPT = ("checkpoint", "write")
+DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_LOSS = "direct", "plain", "l2"
+DEFAULT_Z_GAIN, MAX_Z_GAIN = 0.0, 16.0  # standard deviations
+DEFAULT_GRIDS = 0.85  # share of the parameters
+DEFAULT_CHECKPOINT_SECONDS = 30.0
+MAX_FILE_BYTES = 2**40
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncodeConfig:
+    """What to encode, how large or how good, for how long, and with which network.
+
+    One of ``size``, ``target_size``, ``bitrate`` and ``target_psnr`` is required.
+
+    Attributes:
+        size: number of parameters, everything stored counted: ``"3M"``, ``"300k"`` or a number. With a target it may be
+            left out, and a size that can meet the target is chosen. ``"3M,1M,1M"`` makes a base layer and two
+            enhancement layers, each fitted to the residual of those below for as many steps, or for its share of the
+            time.
+        target_size: size of the file in bytes. The file has at most that, and at least 98 % of it; whether it does is
+            in the result (:attr:`~nvcodec.encoding.encoded.Encoded.on_size`). Several sizes make several files from one
+            fit, which share all but its last part.
+        bitrate: the same in bits per second.
+        target_psnr: end as soon as the file reaches this RGB PSNR, in dB; unless another option limits the fit, it may
+            take as long as the longest preset. Without ``size``, bytes that are not needed are then saved. The PSNR
+            reached is in the result.
+        crop, scale, start, frames, every: see :class:`~nvcodec.video.source.Selection`; for paths only.
+        fps: frame rate of images or of a tensor (25 if None); replaces the time stamps of a video.
+        preset: length of the fit, one of :data:`PRESETS`; ``normal`` if nothing else says it.
+        epochs: how often each frame is seen; replaces ``preset``.
+        steps: training steps of one frame each; replaces ``preset``.
+        time_limit: seconds that the whole encode may take; learning rates are scheduled for it. With ``preset``,
+            ``epochs`` or ``steps`` as well, the limit that is reached first ends the fit.
+        rd_lambda: rate-distortion trade-off, dB of PSNR that justify doubling the file, 0 to 20. Above 0, the fit
+            minimises loss and bytes together and learns its quantisation steps; 0 ignores the size.
+        skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``. It has fewer
+            than two scales, or none, if f would take more than a sixth of the size.
+        block: ``rep`` (reparameterised while fitting) or ``plain``.
+        z_gain: standard deviation of the sampled z, 0 (off) to 16; useful with the invertible connection only.
+        grids: largest share of the parameters that feature grids may take, 0 (none) to 1.
+        loss: the training loss: ``l2``, ``l1``, ``l1-ssim`` (see :class:`~nvcodec.encoding.fit.losses.PictureLoss`),
+            or a function of (decoded, source, frames): two batches of pictures [batch, 3, height, width], about 0 to
+            1, and their frame numbers. It returns a scalar with a gradient.
+        weights: importance of each pixel, for a loss given by name: a folder of pictures or a video with one picture
+            per frame, which is cropped, scaled and cut like the source, or uint8 [frames, 3, height, width]. Only
+            ratios matter.
+        seed: the same seed, CPU and number of threads give the same file; 0 to 2^32 - 1.
+        device: where to fit: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads of torch, restored afterwards; None keeps torch's own number.
+        init: an SDMN file to start from: of a neighbouring clip, an earlier version of this one, or another size (see
+            :func:`~nvcodec.encoding.fit.warm_start.warm_start`).
+        onto: an SDMN file of the same frames, to which ``size`` adds enhancement layers; its own bytes stay.
+        joint: whether layers that were fitted one after the other are then fitted together, for a quarter of a layer's
+            steps or of the time. No checkpoint is kept then, and an interruption ends this part early.
+        max_memory: bytes that this process may use. Frames that take more than a quarter of what is left are read from
+            a temporary file while fitting. None: from a quarter of the machine's memory on. A CUDA device's memory
+            does not count.
+        overwrite: whether an existing output, or the checkpoint of an interrupted encode, may be replaced.
+        resume: continue from the checkpoint beside the output.
+        checkpoint_every: seconds between checkpoints.
+        on_interrupt: what Ctrl-C does in the main thread: ``checkpoint`` keeps the state of the fit beside the output,
+            ``write`` cools the fit down within seconds and writes the file. A second Ctrl-C ends at once.
+
+    Raises:
+        UsageError: a value is out of its range, or two options exclude each other.
+    """
+
+    size: str | int | None = None
+    target_size: int | Sequence[int] | None = None
+    bitrate: float | None = None
+    target_psnr: float | None = None
+    crop: tuple[int, int] | None = None
+    scale: tuple[int, int] | None = None
+    start: int = 0
+    frames: int | None = None
+    every: int = 1
+    fps: Fraction | float | None = None
+    preset: str | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    time_limit: float | None = None
+    rd_lambda: float = DEFAULT_LAMBDA_DB
+    skip: str = DEFAULT_SKIP
+    block: str = DEFAULT_BLOCK
+    z_gain: float = DEFAULT_Z_GAIN
+    grids: float = DEFAULT_GRIDS
+    loss: str | Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor] = DEFAULT_LOSS
+    weights: str | os.PathLike[str] | torch.Tensor | None = None
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    init: str | os.PathLike[str] | None = None
+    onto: str | os.PathLike[str] | None = None
+    joint: bool = False
+    max_memory: int | None = None
+    overwrite: bool = False
+    resume: bool = False
+    checkpoint_every: float = DEFAULT_CHECKPOINT_SECONDS
+    on_interrupt: str = "checkpoint"
+
+    def __post_init__(self) -> None:
+        self._check_target()
+        self._check_length()
+        self._check_network()
+        self._check_combinations()
+
+    @property
+    def layer_sizes(self) -> tuple[int | None, ...]:
+        """Parameters of each layer to fit; (None,) if the size is to be chosen for the target."""
+        return tuple(map(parse_size, self.size.split(","))) if isinstance(self.size, str) else (self.size,)
+
+    @property
+    def target_sizes(self) -> tuple[int, ...]:
+        """Bytes of each file that ``target_size`` asks for."""
+        return (self.target_size,) if isinstance(self.target_size, int) else tuple(self.target_size or ())
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """``fps`` as a fraction that a file can hold."""
+        return None if self.fps is None else Fraction(self.fps).limit_denominator(10**6)
+
+    def file_sizes(self, seconds: float) -> list[int]:
+        """Return the bytes that each file of a clip of ``seconds`` may have; empty without a target size."""
+        return list(self.target_sizes) if self.bitrate is None else [max(1, round(self.bitrate * seconds / 8))]
+
+    def training_steps(self, frames: int) -> int | None:
+        """Return how many steps to fit a clip of ``frames`` frames; None if only time ends the fit."""
+        if self.epochs is not None:
+            return max(1, round(self.epochs * frames))
+        if self.steps is not None or (self.preset is None and self.time_limit is not None):
+            return self.steps
+        longest = self.target_psnr is not None and self.preset is None
+        multiple = max(PRESETS.values()) if longest else PRESETS[self.preset or DEFAULT_PRESET]
+        return max(1, round(multiple * default_steps(frames)))
+
+    def _check_target(self) -> None:
+        sizes = self.target_sizes
+        if sum(given is not None for given in (self.target_size, self.bitrate, self.target_psnr)) > 1:
+            raise UsageError("`target_size`, `bitrate` and `target_psnr` are three ways to end; give one of them")
+        if all(given is None for given in (self.size, self.target_size, self.bitrate, self.target_psnr)):
+            raise UsageError("give one of `size`, `target_size`, `bitrate` and `target_psnr`")
+        if self.target_size is not None and not (sizes and all(0 < size < MAX_FILE_BYTES for size in sizes)):
+            raise UsageError(f"`target_size` takes bytes, at least 1, got {self.target_size}")
+        if self.bitrate is not None and not 0 < self.bitrate < math.inf:
+            raise UsageError(f"`bitrate` must be positive, got {self.bitrate}")
+        if self.target_psnr is not None and not 0 < self.target_psnr < 100:
+            raise UsageError(f"`target_psnr` takes dB between 0 and 100, got {self.target_psnr}")
+        targeted = bool(sizes) or self.bitrate is not None or self.target_psnr is not None
+        if (len(self.layer_sizes) > 1 or self.onto is not None) and (self.size is None or targeted):
+            raise UsageError("layers are made by `size` alone, without a target")
+
+    def _check_length(self) -> None:
+        if sum(given is not None for given in (self.preset, self.epochs, self.steps)) > 1:
+            raise UsageError("`preset`, `epochs` and `steps` say the same thing; give one of them")
+        for name in ("epochs", "steps", "time_limit"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"`{name}` must be positive, got {value}")
+        if self.preset not in (None, *PRESETS):
+            raise UsageError(f"`preset` is one of {', '.join(PRESETS)}; got {self.preset!r}")
+
+    def _check_network(self) -> None:
+        if not 0 <= self.rd_lambda <= MAX_LAMBDA_DB:
+            raise UsageError(f"`rd_lambda` takes dB from 0 to {MAX_LAMBDA_DB:g}, got {self.rd_lambda}")
+        for name, choices in (("on_interrupt", ON_INTERRUPT), ("skip", SKIPS), ("block", BLOCKS)):
+            if getattr(self, name) not in choices:
+                raise UsageError(f"`{name}` is one of {', '.join(choices)}; got {getattr(self, name)!r}")
+        if isinstance(self.loss, str) and self.loss not in LOSSES:
+            raise UsageError(f"`loss` is one of {', '.join(LOSSES)}; got {self.loss!r}")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise UsageError(f"`fps` must be positive, got {self.fps}")
+        if not 0 <= self.z_gain <= MAX_Z_GAIN:
+            raise UsageError(f"`z_gain` takes a number from 0 to {MAX_Z_GAIN:g}, got {self.z_gain}")
+        if not 0 <= self.grids <= 1:
+            raise UsageError(f"`grids` takes a share from 0 to 1, got {self.grids}")
+
+    def _check_combinations(self) -> None:
+        if self.joint and (len(self.layer_sizes) < 2 or self.onto is not None or self.resume):
+            raise UsageError("`joint` goes with several sizes in `size`, and not with `onto` or `resume`")
+        if self.weights is not None and not isinstance(self.loss, str):
+            raise UsageError("`weights` go with a loss that has a name; a function has to weight by itself")
+        if self.onto is not None and self.init is not None:
+            raise UsageError("`init` starts a base layer; `onto` adds layers to one that is there")
+
+
+def default_steps(frames: int) -> int:
+    """Return the training steps of preset ``normal`` for a clip of ``frames`` frames."""
+    return max(DEFAULT_EPOCHS * frames, min(DEFAULT_MIN_STEPS, DEFAULT_MAX_EPOCHS * frames))
+
+
+def parse_size(text: str) -> int:
+    """Return ``"3M"``, ``"0.75M"``, ``"300k"`` or ``"120000"`` as a number of parameters.
+
+    Raises:
+        UsageError: the text is none of these.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM]?)", text.strip())
+    if not match:
+        raise UsageError(f"`size` takes a number of parameters such as 300k or 0.75M, got {text!r}")
+    return round(float(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])

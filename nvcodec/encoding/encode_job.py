@@ -1,0 +1,300 @@
+"""One encode, phase by phase: check the outputs, read, plan the layers, fit each, fit them jointly, write."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from nvcodec.decoding.decoded_video import Video as DecodedVideo
+from nvcodec.devices import pick_device
+from nvcodec.encoding.clock import Clock
+from nvcodec.encoding.encode_config import EncodeConfig
+from nvcodec.encoding.encode_task import EncodeTask
+from nvcodec.encoding.encoded import Encoded
+from nvcodec.encoding.fit import checkpoint
+from nvcodec.encoding.fit.fit import has_fast_bfloat16
+from nvcodec.encoding.fit.fit_loop import OnProgress
+from nvcodec.encoding.fit.fit_options import FitOptions
+from nvcodec.encoding.fit.interruption import interruption
+from nvcodec.encoding.fit.joint_fit import fit_jointly
+from nvcodec.encoding.fit.losses import Loss, PictureLoss
+from nvcodec.encoding.fit_memory import memory_for_frames
+from nvcodec.encoding.layer_job import LayerJob
+from nvcodec.errors import InputError, UsageError
+from nvcodec.files import atomic_file, check_writable, is_same_file
+from nvcodec.format.stream_reader import layer_ends, read_stream
+from nvcodec.video.clip import Clip, steady
+from nvcodec.video.frames import Frames
+from nvcodec.video.motion import change
+from nvcodec.video.source import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
+
+MAX_STILL_CHANGE = 0.55  # of the detail that is another four frames later, in a clip that counts as still
+JOINT_SHARE = 0.25  # of a layer's training steps, or of all time, in which all layers are fitted jointly
+TIMED_GPU_BATCH = 4  # frames per training step on a GPU if only time ends the fit: they take little longer than one
+PLACEHOLDER = "{}"  # in the name of an output, for the size
+MAX_SIDE = 65535  # pixels
+MIN_LAYER_SECONDS = 1e-3
+
+Source = str | os.PathLike[str] | Clip | torch.Tensor
+Output = str | os.PathLike[str]
+
+
+class EncodeJob:
+    """One encode from its source to its files.
+
+    Args:
+        source: a video file, a folder of images, a clip, or uint8 frames [frames, 3, height, width].
+        output: the file to write; None returns its bytes only.
+        config: the options.
+        on_progress: called with the progress of each fit.
+
+    Attributes:
+        outputs: the files to write, one for each target size.
+        files: those made after each layer.
+    """
+
+    def __init__(
+        self, source: Source, output: Output | None, config: EncodeConfig, on_progress: OnProgress | None = None
+    ) -> None:
+        self.source, self.output, self.config, self.on_progress = source, output, config, on_progress
+        self.device = pick_device(config.device)
+        self.clock = Clock()
+        self.outputs = [] if output is None else output_names(os.fspath(output), config.target_sizes)
+        # Of several fits at once no checkpoint is kept.
+        self.checkpoint_path = None if config.joint else checkpoint.path_beside(output)
+        self.files: list[list[Encoded]] = []
+
+    def run(self) -> Encoded:
+        """Do all phases; raises what :func:`nvcodec.encode` documents."""
+        self.check_outputs()
+        init = None if self.config.init is None else DecodedVideo(self.config.init, device=self.config.device)
+        with self.clock.phase("reading"):
+            clip, loss = self.read_source()
+        lower_layers, sizes = self.plan_layers(clip)
+        for path in self.outputs:
+            check_writable(path)  # better noticed before the fit than after it
+        with thread_count(self.config.threads), interruption() as should_stop:
+            task = self.make_task(clip, loss, should_stop)
+            jobs = self.fit_layers(task, sizes, lower_layers, init)
+            if self.config.joint and not jobs[-1].interrupted:
+                self.fit_jointly(task, jobs)
+        return self.write_files()
+
+    def check_outputs(self) -> None:
+        """Refuse outputs that exist or are the source, and checkpoints that are in the way or missing.
+
+        Raises:
+            UsageError: one is.
+        """
+        config, path = self.config, self.checkpoint_path
+        for output in self.outputs:
+            if is_same_file(output, self.source):
+                raise UsageError(f"{output} is the source; give the output another name")
+            if os.path.exists(output) and not config.overwrite:
+                raise UsageError(f"{output} exists; `overwrite=True` overwrites it")
+        if config.resume and path is None:
+            raise UsageError("`resume` needs an output that is a file, beside which the checkpoint lies")
+        if path is not None and path.exists() and not (config.resume or config.overwrite):
+            raise UsageError(
+                f"{path} is of an interrupted encode; `resume=True` goes on with it, `overwrite=True` starts anew"
+            )
+
+    def read_source(self) -> tuple[Clip, Loss]:
+        """Read the clip, and make its loss.
+
+        Raises:
+            InputError: there is nothing that can be encoded.
+        """
+        config = self.config
+        selection = Selection(config.crop, config.scale, config.start, config.frames, config.every)
+        clip = self._as_clip(self.source, selection)
+        smallest, largest = min(clip.width, clip.height), max(clip.width, clip.height)
+        if not len(clip.frames) or smallest < LEAST_SIDE or largest > MAX_SIDE:
+            raise InputError(
+                f"{_size(clip.frames)} cannot be encoded: at least one frame is needed, "
+                f"and sides from {LEAST_SIDE} to {MAX_SIDE}"
+            )
+        if not isinstance(config.loss, str):
+            return clip, config.loss
+        weights = None if config.weights is None else self._as_clip(config.weights, selection).frames
+        if weights is not None and weights.shape != clip.frames.shape:
+            raise UsageError(
+                f"`weights` gives {_size(weights)}, the source {_size(clip.frames)}: "
+                "a picture is needed for every frame"
+            )
+        return clip, PictureLoss(config.loss, weights)
+
+    def _as_clip(self, source: Source, selection: Selection) -> Clip:
+        if isinstance(source, Clip):
+            return source
+        if isinstance(source, torch.Tensor):
+            rate: Fraction = self.config.frame_rate or DEFAULT_FPS
+            return Clip(source.cpu(), *steady(len(source), rate))
+        return read_clip(source, selection, self.config.frame_rate, memory_for_frames(self.config.max_memory))
+
+    def plan_layers(self, clip: Clip) -> tuple[bytes, Sequence[int | None]]:
+        """Return the file of the layers that are there, and the parameters of those still to be fitted.
+
+        Raises:
+            InputError: the file to add to, or the checkpoint, cannot be read.
+            UsageError: it is of another video or encode.
+        """
+        config, sizes = self.config, self.config.layer_sizes
+        lower_layers = b"" if config.onto is None else file_of(config.onto, clip)
+        if not config.resume or self.checkpoint_path is None:
+            return lower_layers, sizes
+        done = checkpoint.lower_layers_in(self.checkpoint_path) or lower_layers
+        given = layer_ends(lower_layers)
+        fitted = len(layer_ends(done)) - len(given)
+        if not done.startswith(lower_layers[: given[-1]] if given else b"") or fitted >= len(sizes):
+            raise UsageError(f"{self.checkpoint_path} is of an encode to other layers")
+        return done, sizes[fitted:]
+
+    def make_task(self, clip: Clip, loss: Loss, should_stop: Callable[[], bool]) -> EncodeTask:
+        """Return what all layers share."""
+        config = self.config
+        steps = config.training_steps(len(clip.frames))
+        options = FitOptions(
+            steps,
+            batch=TIMED_GPU_BATCH if steps is None and self.device.type == "cuda" else 1,
+            seed=config.seed,
+            rep=config.block == "rep",
+            rd_lambda=config.rd_lambda,
+            bfloat16=has_fast_bfloat16(self.device),
+        )
+        return EncodeTask(
+            config,
+            clip,
+            loss,
+            config.file_sizes(clip.seconds),
+            options,
+            change(clip.frames) < MAX_STILL_CHANGE,
+            self.device,
+            self.clock,
+            self.on_progress,
+            should_stop,
+            self.checkpoint_path,
+        )
+
+    def fit_layers(
+        self, task: EncodeTask, sizes: Sequence[int | None], lower_layers: bytes, init: DecodedVideo | None
+    ) -> list[LayerJob]:
+        """Fit the layers one after the other, each to the residual of those below, until an end is requested."""
+        jobs: list[LayerJob] = []
+        for number, parameters in enumerate(sizes):
+            job = LayerJob(
+                task,
+                parameters,
+                lower_layers,
+                self._seconds_for_layer(sizes[number:]),
+                resume_from=self.checkpoint_path if self.config.resume and number == 0 else None,
+                init=None if lower_layers else init,
+            )
+            self.files.append(job.run())
+            jobs.append(job)
+            if job.interrupted:
+                break
+            lower_layers = self.files[-1][0].data
+        return jobs
+
+    def _seconds_for_layer(self, sizes: Sequence[int | None]) -> float | None:
+        """Return the first layer's share, by its size, of the time that is left for these layers."""
+        if self.config.time_limit is None:
+            return None
+        share = sizes[0] / sum(size or 0 for size in sizes) if sizes[0] else 1.0
+        left = self.config.time_limit * (1 - JOINT_SHARE if self.config.joint else 1) - self.clock.total
+        return max(MIN_LAYER_SECONDS, share * left)
+
+    def fit_jointly(self, task: EncodeTask, jobs: Sequence[LayerJob]) -> None:
+        """Fit all layers jointly for a while and make their files anew; a requested end cuts this short."""
+        limit, steps = self.config.time_limit, task.options.steps
+        with self.clock.phase("fitting"):
+            fit_jointly(
+                [job.fit for job in jobs],
+                None if steps is None else max(1, round(JOINT_SHARE * steps)),
+                None if limit is None else max(MIN_LAYER_SECONDS, limit - self.clock.total),
+                task.should_stop,
+            )
+        lower_layers = b""
+        for number, job in enumerate(jobs):
+            job.lower_layers = job.assembler.lower_layers = lower_layers
+            job.fit.decoder.reference = job.decode_reference()
+            made = dataclasses.replace(job.assembler.make(job.fit), interrupted=task.should_stop())
+            self.files[number] = [made]
+            lower_layers = made.data
+
+    def write_files(self) -> Encoded:
+        """Write the outputs, remove the checkpoint, and return the result."""
+        ladder = self.files[-1]
+        for path, encoded in zip(self.outputs, ladder, strict=bool(self.outputs)):
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(encoded.data)
+        if self.checkpoint_path is not None:
+            checkpoint.discard(self.checkpoint_path)
+        layered = len(self.config.layer_sizes) > 1 or self.config.onto is not None
+        return dataclasses.replace(
+            ladder[0],
+            ladder=tuple(ladder) if len(ladder) > 1 else (),
+            layers=tuple(files[0] for files in self.files) if layered else (),
+        )
+
+
+@contextlib.contextmanager
+def thread_count(threads: int | None) -> Iterator[None]:
+    """Let torch use ``threads`` CPU threads within the block; None keeps its own number."""
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def output_names(output: str, sizes: Sequence[int]) -> list[str]:
+    """Return the files to write: ``output``, or one for each of several sizes in bytes.
+
+    Raises:
+        UsageError: two of them would have the same name.
+    """
+    if len(sizes) < 2:
+        return [output]
+    names = [output.replace(PLACEHOLDER, str(file_bytes)) for file_bytes in sizes]
+    if len(set(names)) < len(names):
+        raise UsageError(
+            f"several sizes make several files: they differ, and stand in the output's name for its {PLACEHOLDER}"
+        )
+    return names
+
+
+def file_of(path: str | os.PathLike[str], clip: Clip) -> bytes:
+    """Return the bytes of a file to which layers of ``clip`` are to be added.
+
+    Raises:
+        InputError: it cannot be read.
+        UsageError: it is of another video.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {os.fspath(path)}: {error.strerror}") from None
+    stream = read_stream(data)
+    head = stream.segments[0].head
+    if stream.note:
+        raise InputError(f"{os.fspath(path)} cannot be added to: {stream.note}")
+    if (stream.frames, head.width, head.height) != (len(clip.frames), clip.width, clip.height):
+        raise UsageError(
+            f"{os.fspath(path)} holds {stream.frames} frames of {head.width}x{head.height}, "
+            f"the source {_size(clip.frames)}"
+        )
+    return data
+
+
+def _size(frames: Frames) -> str:
+    return f"{len(frames)} frames of {frames.shape[3]}x{frames.shape[2]}"

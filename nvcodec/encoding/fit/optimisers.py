@@ -1,0 +1,75 @@
+"""The optimisers of a fit: Muon for convolution kernels, Adam for everything else, each with a peak learning rate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from nvcodec.encoding.fit.fit_options import FitOptions
+from nvcodec.encoding.fit.muon import Muon
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduledOptimiser:
+    """An optimiser of one parameter group, and the peak of its learning rate."""
+
+    optimiser: torch.optim.Optimizer
+    peak_lr: float
+
+    def step(self, lr_factor: float) -> None:
+        """Update all parameters that have a gradient, at ``lr_factor`` of the peak learning rate."""
+        self.optimiser.param_groups[0]["lr"] = self.peak_lr * lr_factor
+        self.optimiser.step()
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters that it updates."""
+        parameters: list[nn.Parameter] = self.optimiser.param_groups[0]["params"]
+        return parameters
+
+
+def adam(parameters: Sequence[torch.Tensor], peak_lr: float) -> ScheduledOptimiser:
+    """Return an Adam optimiser."""
+    # Fused: one call for all tensors, which are small.
+    return ScheduledOptimiser(torch.optim.Adam(parameters, betas=(0.9, 0.99), fused=True), peak_lr)
+
+
+def network_optimisers(parameters: Iterable[nn.Parameter], options: FitOptions) -> list[ScheduledOptimiser]:
+    """Return Muon for kernels with more than one input channel, and Adam for everything else."""
+    kernels: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for parameter in parameters:
+        (kernels if parameter.ndim == 4 and parameter.size(1) > 1 else others).append(parameter)
+    muon = Muon(kernels, dtype=torch.bfloat16 if options.bfloat16 else torch.float32)
+    return [ScheduledOptimiser(muon, options.muon_lr), adam(others, options.adam_lr)]
+
+
+def optimiser_tensors(optimisers: Sequence[ScheduledOptimiser]) -> dict[str, torch.Tensor]:
+    """Return the optimisers' averages by name: ``number.parameter.kind``."""
+    return {
+        f"{number}.{index}.{kind}": tensor
+        for number, scheduled in enumerate(optimisers)
+        for index, averages in scheduled.optimiser.state_dict()["state"].items()
+        for kind, tensor in averages.items()
+    }
+
+
+def load_optimiser_tensors(optimisers: Sequence[ScheduledOptimiser], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Restore what :func:`optimiser_tensors` returned.
+
+    Raises:
+        IndexError, ValueError: the tensors are those of other optimisers.
+    """
+    states: list[dict[int, dict[str, torch.Tensor]]] = [{} for _ in optimisers]
+    for name, tensor in tensors.items():
+        number, index, kind = name.split(".")
+        parameter = optimisers[int(number)].parameters[int(index)]
+        # Fused Adam walks through memory: its averages have to have the parameter's memory layout.
+        if tensor.shape == parameter.shape:
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        states[int(number)].setdefault(int(index), {})[kind] = tensor
+    for scheduled, state in zip(optimisers, states, strict=True):
+        scheduled.optimiser.load_state_dict({**scheduled.optimiser.state_dict(), "state": state})
