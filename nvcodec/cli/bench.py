@@ -45,10 +45,12 @@ def command(
     """Rate and distortion of nvcodec, x264, x265, SVT-AV1 and VP9 on the same frames of SOURCE.
 
     Writes results.json, a chart for every measure of quality, and index.html into the folder. Ctrl-C is no loss: the
-    same command goes on where it stopped.
+    same command goes on where it stopped. Needs pip install "nvcodec[bench]".
     """
+    from nvcodec.bench import require_extra
     from nvcodec.encoding.model.network_shape import parse_size
 
+    require_extra()
     numbers = [parse_size(size) for size in sizes.split(",")]
     from nvcodec.bench import report
     from nvcodec.bench import rival_codecs as codecs
