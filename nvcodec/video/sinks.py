@@ -97,7 +97,10 @@ class RawSink(_Base):
 
 
 class Y4mSink(_Base):
-    """YUV4MPEG2, 4:4:4, BT.601 limited range: not exact, because RGB to 8-bit YUV rounds; time is a constant rate."""
+    """YUV4MPEG2, 4:4:4, BT.601 limited range: not exact, because RGB to 8-bit YUV rounds; time is a constant rate.
+
+    Written by hand, because PyAV cannot give FFmpeg's muxer the sample aspect.
+    """
 
     def __init__(self, path: str, width: int, height: int, fps: Fraction, sample_aspect: Fraction) -> None:
         super().__init__()
