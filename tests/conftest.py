@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import settings
 
 import nvcodec
+from nvcodec.video.sinks import open_sink
 
 settings.register_profile("untimed", deadline=None)  # time is measured in benchmarks/, never asserted
 settings.load_profile("untimed")
@@ -36,6 +38,19 @@ def moving_squares(frames: int, height: int, width: int) -> torch.Tensor:
     shade = 128 + 90 * torch.sin((x + 2 * t) / 7.0 + channel) * torch.cos(y / 9.0 - channel)
     inside = (x - 2 * t - 5).abs().lt(6) & (y - height // 2).abs().lt(5)
     return torch.where(inside, 230.0 - 60 * channel, shade).round().clamp(0, 255).to(torch.uint8)
+
+
+def write_clip(path: Path, frames: torch.Tensor, fps: Fraction = Fraction(25)) -> Path:
+    """Write frames, uint8 [frames, 3, height, width], to a video file or a folder of images, as the name says.
+
+    Returns:
+        ``path``, for use in one line.
+    """
+    height, width = frames.shape[2:]
+    with open_sink(str(path), width=width, height=height, time_base=1 / fps, fps=fps) as sink:
+        for index, picture in enumerate(frames.permute(0, 2, 3, 1).contiguous().numpy()):
+            sink.put(picture, index, 1)
+    return path
 
 
 @pytest.fixture(scope="session")

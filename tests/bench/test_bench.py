@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,6 @@ from nvcodec.cli.main import run
 from nvcodec.errors import UsageError
 from nvcodec.metrics import psnr
 from nvcodec.video.clip import Clip, steady
-from nvcodec.video.sinks import open_sink
 
 CURVE = [(10_000.0, 28.0), (20_000.0, 31.0), (40_000.0, 33.0), (80_000.0, 36.0)]
 
@@ -126,11 +126,7 @@ def test_other_codecs(tmp_path: Path, name: str) -> None:
 
 @pytest.fixture
 def source(tmp_path: Path, tiny_clip: torch.Tensor) -> Path:
-    path = tmp_path / "source.mkv"
-    with open_sink(str(path), width=40, height=32, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(tiny_clip[:, :, :32, :40].permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
-    return path
+    return write_clip(tmp_path / "source.mkv", tiny_clip[:, :, :32, :40])
 
 
 def test_bench(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
