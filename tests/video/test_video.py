@@ -14,6 +14,7 @@ from conftest import moving_squares
 
 from nvcodec.errors import InputError, UsageError
 from nvcodec.files import atomic_file
+from nvcodec.video.clip import Clip, steady
 from nvcodec.video.sinks import open_sink
 from nvcodec.video.source import Selection, natural_key, read_clip
 from nvcodec.video.transform import crop_and_scale
@@ -88,7 +89,7 @@ def test_time_stamps_survive(tmp_path: Path, pictures: np.ndarray, name: str) ->
 def test_outputs_are_not_overwritten(tmp_path: Path, pictures: np.ndarray) -> None:
     for name in ("x.mkv", "frames/"):
         save(tmp_path / name, pictures) if not name.endswith("/") else save(tmp_path / "frames", pictures)
-        with pytest.raises(UsageError, match="-y overwrites"):
+        with pytest.raises(UsageError, match="exists; set overwrite"):
             open_sink(str(tmp_path / name), width=4, height=4, time_base=Fraction(1), fps=Fraction(1))
     (tmp_path / "frames" / "holiday.png").write_bytes(b"mine")
     save(tmp_path / "frames", pictures[:2], overwrite=True)
@@ -263,3 +264,11 @@ def test_what_odd_files_say(clips: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_no_video(clips: Path, name: str) -> None:
     with pytest.raises(InputError):
         read_clip(clips / "odd" / name)
+
+
+def test_a_clip_checks_its_frames() -> None:
+    """The mistake is a ValueError, as Python has it, and one of nvcodec's own."""
+    for frames, ticks in ((torch.zeros(2, 3, 16, 16), 2), (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), 3)):
+        with pytest.raises(UsageError) as caught:
+            Clip(frames, *steady(ticks, Fraction(25)))
+        assert isinstance(caught.value, ValueError)

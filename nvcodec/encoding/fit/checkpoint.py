@@ -131,6 +131,8 @@ def _reading(path: Path) -> Iterator[dict[str, Any]]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
         yield arrays
+    except UsageError:  # which is a ValueError
+        raise
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {path}") from None
     except (OSError, zipfile.BadZipFile, EOFError, ValueError, KeyError, TypeError, RuntimeError, AttributeError):
