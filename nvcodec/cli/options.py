@@ -77,11 +77,8 @@ class TimeType(_ParsedType):
 
     def parse(self, text: str) -> float:
         match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
-        return (
-            sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1), strict=True))
-            if match
-            else 0
-        )
+        hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+        return 3600 * hours + 60 * minutes + seconds
 
 
 class BytesType(_ParsedType):
@@ -95,7 +92,7 @@ class BytesType(_ParsedType):
 
 
 class FileSizesType(_ParsedType):
-    """Sizes of files in bytes, with commas between them: ``150kB``, ``1.5MB``, ``800000``; k and M are powers of 1000."""
+    """Sizes of files in bytes, separated by commas: ``150kB``, ``1.5MB``, ``800000``; k and M are powers of 1000."""
 
     name = "SIZE[,SIZE...]"
     expected = "a size such as 150kB or 1.5MB, nor a list of them"
