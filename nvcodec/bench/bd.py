@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.integrate import trapezoid
 from scipy.interpolate import PchipInterpolator
 
 INTEGRATION_SAMPLES = 1000
@@ -54,7 +55,7 @@ def bd_rate(anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, f
     samples = np.linspace(low, high, INTEGRATION_SAMPLES)
     anchor_bytes, test_bytes = (PchipInterpolator(quality, log_bytes)(samples) for quality, log_bytes in curves)
     whole = max(quality[-1] for quality, _ in curves) - min(quality[0] for quality, _ in curves)
-    mean_difference = float(np.trapezoid(test_bytes - anchor_bytes, samples) / (high - low))
+    mean_difference = float(trapezoid(test_bytes - anchor_bytes, samples) / (high - low))
     return Delta(100 * (float(np.exp(mean_difference)) - 1), float(low), float(high), float((high - low) / whole))
 
 

@@ -50,7 +50,7 @@ class Selection:
 
 @dataclasses.dataclass(frozen=True)
 class _FrameInfo:
-    """What a source declares about one frame."""
+    """Time, colour coding and sample aspect that a source declares for one frame."""
 
     pts: int | None
     duration: int
