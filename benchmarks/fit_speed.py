@@ -100,7 +100,7 @@ def draw(name: str, row: dict[str, Any]) -> str:
     ours = [(point["seconds"], point["psnr_rgb"]) for point in row["time_limits"]]
     lines = [
         Line(f"HNeRV's recipe, {row['recipe']['epochs']} epochs", theirs),
-        Line("nvcodec, one encode a dot", ours, marks=True),
+        Line("nvcodec, one encode per dot", ours, marks=True),
     ]
     return chart(f"{name}, {row['frames']} frames, {row['parameters']} parameters", "seconds", "PSNR, dB", lines, True)
 
@@ -113,7 +113,7 @@ def draw(name: str, row: dict[str, Any]) -> str:
 @click.option("--only", multiple=True)
 @click.option("--ours", is_flag=True, help="Measure nvcodec again beside the recipe's results that OUTPUT holds.")
 def main(folder: Path, output: Path, epochs: int, limits: tuple[int, ...], only: tuple[str, ...], ours: bool) -> None:
-    """Measure every clip that OUTPUT does not hold yet; draw a chart a clip beside it."""
+    """Measure every clip that OUTPUT does not hold yet; draw a chart of each clip beside it."""
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {}}
     for name in only or CLIPS:
         if ours or name not in results["clips"]:

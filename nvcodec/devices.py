@@ -1,4 +1,4 @@
-"""The device to compute on, by name."""
+"""Choice of the device to compute on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from nvcodec.errors import UsageError
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` (or any torch device name) as a device.
+    """Return the torch device for a name.
+
+    Args:
+        name: ``auto`` (CUDA where available, else the CPU), ``cpu``, ``cuda``, or another of torch's names for these.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: the name is unknown, or this machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

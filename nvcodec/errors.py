@@ -1,41 +1,41 @@
-"""Every error nvcodec raises on purpose, and the exit code its command line ends with.
+"""Exceptions that nvcodec raises on purpose, with the exit code of the command line for each.
 
     NvcodecError                  1  an internal error: please report it
-    ├── UsageError                2  options that contradict each other or the video
-    ├── InputError                3  the source cannot be read, or is no SDMN file
-    │   └── LimitError            3  an SDMN file that needs more than is allowed; it may be whole
-    ├── CorruptStreamError        4  an SDMN file whose content is damaged or breaks the specification
-    │   └── CutStreamError        4  an SDMN file that ends too early
-    ├── UnsupportedVersionError   5  an SDMN file of a version or with a feature this decoder lacks
-    ├── VerificationError         6  what was decoded is not what was meant, or a target was missed
-    └── Interrupted             130  somebody asked for an end, and the state was kept
+    ├── UsageError                2  options contradict each other or do not suit the video
+    ├── InputError                3  the source cannot be read, or is not an SDMN file
+    │   └── LimitError            3  an SDMN file needs more than the caller allows; the file itself may be valid
+    ├── CorruptStreamError        4  an SDMN file is damaged or breaks the specification
+    │   └── CutStreamError        4  an SDMN file ends too early
+    ├── UnsupportedVersionError   5  an SDMN file needs a version or feature that this decoder lacks
+    ├── VerificationError         6  the decoded pictures are not those intended, or a target was missed
+    └── Interrupted             130  the run was interrupted and its state saved
 
-The message of each is one sentence for the person at the terminal.
+Each message is one sentence for the person at the terminal.
 """
 
 from __future__ import annotations
 
 
 class NvcodecError(Exception):
-    """Base of all; ``exit_code`` is the command line's exit status."""
+    """Base class; ``exit_code`` is the exit status of the command line."""
 
     exit_code = 1
 
 
-class UsageError(NvcodecError):
-    """Options that contradict each other or do not fit the video."""
+class UsageError(NvcodecError, ValueError):
+    """Options contradict each other or do not suit the video."""
 
     exit_code = 2
 
 
 class InputError(NvcodecError):
-    """The source or file cannot be opened, holds no video, or is not an SDMN file."""
+    """The source cannot be opened, contains no video, or is not an SDMN file."""
 
     exit_code = 3
 
 
 class LimitError(InputError):
-    """The stream has larger pictures, or needs more memory, than the caller allows; it may be whole."""
+    """The stream has larger pictures, or needs more memory, than the caller allows; the file itself may be valid."""
 
 
 class CorruptStreamError(NvcodecError):
@@ -45,7 +45,7 @@ class CorruptStreamError(NvcodecError):
 
 
 class CutStreamError(CorruptStreamError):
-    """The stream ends too early; the layers that are whole can be had."""
+    """The stream ends too early; its complete layers can still be decoded."""
 
 
 class UnsupportedVersionError(NvcodecError):
@@ -55,12 +55,12 @@ class UnsupportedVersionError(NvcodecError):
 
 
 class VerificationError(NvcodecError):
-    """The decoded picture differs from what the encoder meant, or a target was missed."""
+    """The decoded pictures differ from those the encoder intended, or a target was missed."""
 
     exit_code = 6
 
 
 class Interrupted(NvcodecError):
-    """Somebody asked for an end; what there was has been kept in a checkpoint."""
+    """The run was interrupted; its state has been saved in a checkpoint."""
 
     exit_code = 130

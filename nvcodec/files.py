@@ -1,7 +1,7 @@
-"""Files that appear under their final name only when they are complete.
+"""Files that appear under their final name only once they are complete.
 
-Until then they are temporary files beside it, whose names start with a dot and end in ``.nvcodec-part``; only a process
-that is killed leaves one behind.
+Until then they are temporary files in the same folder, with names that start with a dot and end in ``.nvcodec-part``.
+Only a process that is killed leaves one behind.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PART = ".nvcodec-part"
 
 @contextlib.contextmanager
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name when the block ends well and vanishes when it does not.
+    """Provide a temporary path that is renamed to ``path`` when the block succeeds and removed when it fails.
 
-    A link is followed; what is no regular file, a pipe or a device, is written to directly.
+    Links are followed. Pipes and devices are written to directly.
 
     Raises:
         InputError: the folder cannot be written to.
@@ -42,7 +42,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raises InputError for what the system refuses in the block, a full disk for instance."""
+    """Turn errors of the operating system in the block, such as a full disk, into InputError."""
     try:
         yield
     except BrokenPipeError:
@@ -56,8 +56,10 @@ _PARTS: set[Path] = set()
 
 @contextlib.contextmanager
 def temporary_path(target: Path) -> Iterator[Path]:
-    """A path beside ``target`` for a file or folder that goes away at the end of the block, or at least of the process:
-    an interruption may come before the block is entered."""
+    """Provide a path in the folder of ``target``; a file or folder there is removed when the block ends.
+
+    The end of the process removes it as well, because an interruption may come before the block is entered.
+    """
     name = os.fsencode(target.name)[:60].decode(errors="ignore")
     path = target.with_name(f".{name}.{secrets.token_hex(6)}{PART}")
     _PARTS.add(path)
@@ -82,7 +84,7 @@ def _remove_all() -> None:
 
 
 def is_same_file(path: str | os.PathLike[str], source: object) -> bool:
-    """Whether both are names, or links, of one existing file; ``source`` need not be a path."""
+    """Return whether both name, or link to, the same existing file; False where ``source`` is not a path."""
     if not isinstance(source, (str, os.PathLike)):
         return False
     try:
@@ -92,7 +94,7 @@ def is_same_file(path: str | os.PathLike[str], source: object) -> bool:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out, leaving nothing behind, whether there can be a new file beside ``path``.
+    """Check that a file can be created in the folder of ``path``, without leaving one behind.
 
     Raises:
         InputError: the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""How much memory this machine has and this process takes, as far as the system tells."""
+"""Memory of this machine and of this process, as reported by the operating system."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def machine_memory() -> int:
-    """Bytes of memory this machine has; 4 GiB where the system does not tell."""
+    """Return the physical memory of this machine in bytes; 4 GiB where the system does not report it."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -15,8 +15,8 @@ def machine_memory() -> int:
 
 
 def peak_memory() -> int:
-    """Bytes this process has held at once at most; 0 where the system does not tell."""
-    try:  # what Linux gives as a resource includes the parent's, up to when it started this one
+    """Return the peak resident memory of this process in bytes; 0 where the system does not report it."""
+    try:  # not getrusage: on Linux its peak includes the parent's memory at the time of the fork
         with open("/proc/self/status") as file:
             return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
@@ -30,7 +30,7 @@ def peak_memory() -> int:
 
 
 def used_memory() -> int:
-    """Bytes this process holds now; the peak where the system does not tell."""
+    """Return the current resident memory of this process in bytes; its peak where the system does not report it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

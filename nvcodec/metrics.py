@@ -1,4 +1,4 @@
-"""How near a decoded picture is to its source: PSNR, SSIM, MS-SSIM."""
+"""Quality of a decoded picture compared with its source: PSNR, SSIM, MS-SSIM."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import torch
 import torch.nn.functional as F
 
-IDENTICAL = 100.0  # dB that identical pictures count as
-WINDOW, SIGMA = 11, 1.5
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-MS_SSIM_LEAST = (WINDOW - 1) * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # a side must be longer than this
+PSNR_MAX = 100.0  # dB; identical pictures count as this
+WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian, in pixels
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # from the finest scale to the coarsest
+MS_SSIM_SIDE_LIMIT = (WINDOW - 1) * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # pixels; both sides must be longer
 
 
 def measure(decoded: torch.Tensor, source: torch.Tensor) -> dict[str, float | None]:
-    """All measures of two pictures, uint8 [3, height, width], by name; ``ms_ssim`` may be None."""
+    """Return every measure by name for two RGB pictures, uint8 [3, height, width]; ``ms_ssim`` may be None."""
     return {
         "psnr_rgb": psnr(decoded, source),
         "psnr_y": psnr_y(decoded, source),
@@ -24,42 +24,46 @@ def measure(decoded: torch.Tensor, source: torch.Tensor) -> dict[str, float | No
 
 
 def psnr(decoded: torch.Tensor, source: torch.Tensor) -> float:
-    """Peak signal-to-noise ratio in dB of two 8-bit pictures of one shape, over all their samples."""
+    """Return the peak signal-to-noise ratio, in dB, over all samples of two 8-bit pictures of equal shape."""
     return _decibel((decoded.double() - source.double()).square().mean().item())
 
 
 def psnr_y(decoded: torch.Tensor, source: torch.Tensor) -> float:
-    """PSNR of the luma (BT.601, full range, not rounded) of two RGB pictures [3, height, width]."""
+    """Return the PSNR, in dB, of the luma (BT.601, full range, not rounded) of two RGB pictures [3, height, width]."""
     return _decibel((luma(decoded) - luma(source)).square().mean().item())
 
 
 def luma(picture: torch.Tensor) -> torch.Tensor:
-    """Y' of BT.601, 0 to 255, of an RGB picture [3, height, width]."""
+    """Return the BT.601 luma, 0 to 255, float64 [height, width], of an RGB picture [3, height, width]."""
     red, green, blue = picture.double()
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def _decibel(error: float) -> float:
-    return min(IDENTICAL, 10 * math.log10(255**2 / error)) if error else IDENTICAL
+def _decibel(mean_squared_error: float) -> float:
+    return min(PSNR_MAX, 10 * math.log10(255**2 / mean_squared_error)) if mean_squared_error else PSNR_MAX
 
 
 def ssim(decoded: torch.Tensor, source: torch.Tensor) -> float:
-    """Structural similarity (Wang et al., 2004) of two RGB pictures [3, height, width]: Gaussian window of 11 pixels
-    and sigma 1.5, no padding, mean over the channels."""
+    """Return the structural similarity (Wang et al., 2004) of two RGB pictures [3, height, width].
+
+    The window is a Gaussian of 11 pixels with sigma 1.5, without padding; the result is the mean over the channels.
+    """
     return ssim_maps(decoded[None].float(), source[None].float())[0].mean().item()
 
 
 def ms_ssim(decoded: torch.Tensor, source: torch.Tensor) -> float | None:
-    """Multi-scale SSIM (Wang et al., 2003) with its five published weights; None where a side is 160 or less, because
-    the window would not fit the smallest scale."""
-    if min(source.shape[1:]) <= MS_SSIM_LEAST:
+    """Return the multi-scale SSIM (Wang et al., 2003, with the published weights) of two RGB pictures.
+
+    None where a side is 160 pixels or less, because the window would not fit into the coarsest scale.
+    """
+    if min(source.shape[1:]) <= MS_SSIM_SIDE_LIMIT:
         return None
     a, b = decoded[None].float(), source[None].float()
     product = torch.ones(3)
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
-        whole, contrast = (part.mean((0, 2, 3)) for part in ssim_maps(a, b))
+        similarity, contrast = (part.mean((0, 2, 3)) for part in ssim_maps(a, b))
         last = scale == len(MS_SSIM_WEIGHTS) - 1
-        product = product * (whole if last else contrast).clamp(min=0) ** weight
+        product = product * (similarity if last else contrast).clamp(min=0) ** weight
         if not last:
             a, b = (
                 F.avg_pool2d(x, 2, padding=(x.shape[2] % 2, x.shape[3] % 2), count_include_pad=True) for x in (a, b)
@@ -68,14 +72,21 @@ def ms_ssim(decoded: torch.Tensor, source: torch.Tensor) -> float | None:
 
 
 def ssim_maps(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """SSIM and its contrast-structure part at each place of the window, of pictures [batch, 3, height, width] in 0 to
-    255; where a side is at least the window's it comes out ``WINDOW - 1`` shorter."""
-    place = torch.arange(WINDOW, dtype=torch.float32, device=a.device) - WINDOW // 2
-    window = torch.exp(-(place**2) / (2 * SIGMA**2))
+    """Return SSIM, and its contrast-structure factor, at each position of the window.
+
+    Args:
+        a: pictures [batch, 3, height, width], 0 to 255.
+        b: likewise.
+
+    Returns:
+        Two maps [batch, 3, height - 10, width - 10]; a side shorter than the window keeps its length.
+    """
+    offset = torch.arange(WINDOW, dtype=torch.float32, device=a.device) - WINDOW // 2
+    window = torch.exp(-(offset**2) / (2 * SIGMA**2))
     window = (window / window.sum()).expand(3, 1, 1, WINDOW)
 
     def blur(x: torch.Tensor) -> torch.Tensor:
-        # A side shorter than the window is not blurred along it.
+        # A picture narrower or lower than the window is not blurred in that direction.
         if x.shape[3] >= WINDOW:
             x = F.conv2d(x, window, groups=3)
         return F.conv2d(x, window.transpose(2, 3), groups=3) if x.shape[2] >= WINDOW else x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import settings
 
 import nvcodec
 from nvcodec.encoding.fit.fit_loop import Progress
+from nvcodec.video.sinks import open_sink
 
 settings.register_profile("untimed", deadline=None)  # time is measured in benchmarks/, never asserted
 settings.load_profile("untimed")
@@ -62,6 +64,19 @@ class InterruptAt:
         if not self.pressed and self.fits_seen == self.fit and progress.step >= self.step:
             self.pressed = True
             signal.raise_signal(signal.SIGINT)
+
+
+def write_clip(path: Path, frames: torch.Tensor, fps: Fraction = Fraction(25)) -> Path:
+    """Write frames, uint8 [frames, 3, height, width], to a video file or a folder of images, as the name says.
+
+    Returns:
+        ``path``, for use in one line.
+    """
+    height, width = frames.shape[2:]
+    with open_sink(str(path), width=width, height=height, time_base=1 / fps, fps=fps) as sink:
+        for index, picture in enumerate(frames.permute(0, 2, 3, 1).contiguous().numpy()):
+            sink.put(picture, index, 1)
+    return path
 
 
 @pytest.fixture(scope="session")

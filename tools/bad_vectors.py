@@ -454,7 +454,7 @@ def source(channels: int = 1, height: int = 4, width: int = 4, broken: dict[str,
     return net
 
 
-def with_op(op: o.Op, net: Net | None = None, **broken: int) -> Net:
+def with_op(op: o.Op, net: Net | None = None, /, **broken: int) -> Net:
     """A list with one operation more, of which some fields are broken, shown."""
     net = net or source()
     net.add(op, **broken)
@@ -482,8 +482,8 @@ def list_vectors() -> None:
     for op in (o.Add(0, 0, -9, 9), o.Subtract(0, 0, -9, 9), o.Concat(0, 0)):
         data = of(with_op(op, second=1))
         refuse(f"reads-itself-{op.NAME.lower()}", "6.1", "an operation reads one not before it", data)
-    for op in (o.Table(0, 0, 0, 0, 5, 5), o.Add(0, 0, 5, 5), o.Subtract(0, 0, 5, 5)):
-        refuse(f"range-of-{op.NAME.lower()}", "6.1", "an empty range", of(with_op(op, low=6)))
+    for ranged in (o.Table(0, 0, 0, 0, 5, 5), o.Add(0, 0, 5, 5), o.Subtract(0, 0, 5, 5)):
+        refuse(f"range-of-{ranged.NAME.lower()}", "6.1", "an empty range", of(with_op(ranged, low=6)))
     net = source()
     net.conv(0, numbers("range", (1, 1, 1, 1), -9, 9), low=5, high=5, broken={"low": 6})
     refuse("range-of-conv", "6.1", "an empty range", of(net.show()))
@@ -622,7 +622,7 @@ def limit_vectors() -> None:
     limit("noise", "a NOISE of 2^48 elements", listed(o.Noise(most, most, most, 0, 9, 0), *whole))
     limit("grid", "a GRID of 2^48 elements", listed(o.Grid(most, most, most, 0, 9, 1, 0), *whole))
     limit("resample", "a RESAMPLE to 2^33 elements", listed(small, o.Resample(0, most, most), o.Crop(1, 0, 0, 2, 3)))
-    rest = o.Crop(1, 0, 0, 2, 3), o.Concat(2, 2), o.Concat(3, 2)
+    rest: tuple[o.Op, ...] = (o.Crop(1, 0, 0, 2, 3), o.Concat(2, 2), o.Concat(3, 2))
     limit("tensor", "a result of 2^29 + 2^14 elements", listed(dot, o.Resample(0, 32769, 16384), *rest))
     conv = o.Conv(1, most, 1, 1, 255, 0, 0, 9)
     rest = o.Slice(2, 0, 3), o.Crop(3, 0, 0, 2, 3)
@@ -749,12 +749,12 @@ def table_vectors() -> None:
     table("words-too-many", "more words than the values can need", chunk(BIASES, more=bytes(20)), section="5.1")
     refuse("table-words-missing", "5.1", "fewer words than are stated", conv_with(weights=chunk(KERNEL)[:-4]))
     table("words-not-read", "a word that no value needs", chunk(BIASES, flat, more=bytes(8)), section="5.4")
-    coded = bytearray(chunk(BIASES, flat))
-    coded[-4] += 5  # the same values, but not the end that an encoder writes
-    table("words-end", "the last word is larger than it has to be", bytes(coded), section="5.4")
-    coded = bytearray(chunk(BIASES, flat, more=bytes(4)))
-    coded[-8:] = b"\xff" * 8
-    table("words-invalid", "a quotient of 2^24", bytes(coded), section="5.4")
+    broken = bytearray(chunk(BIASES, flat))
+    broken[-4] += 5  # the same values, but not the end that an encoder writes
+    table("words-end", "the last word is larger than it has to be", bytes(broken), section="5.4")
+    broken = bytearray(chunk(BIASES, flat, more=bytes(4)))
+    broken[-8:] = b"\xff" * 8
+    table("words-invalid", "a quotient of 2^24", bytes(broken), section="5.4")
 
     for name, parameters in {
         "start": {"start": 16321},

@@ -146,10 +146,8 @@ def main() -> None:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         setattr(torch.cpu, name, lambda: False)
     with tempfile.TemporaryDirectory() as folder:
-        found = {"torch": torch.__version__, "digests": {}}
-        for name, make in encodes(Path(folder)).items():
-            found["digests"][name] = make()
-    text = json.dumps(found, indent=2) + "\n"
+        digests = {name: make() for name, make in encodes(Path(folder)).items()}
+    text = json.dumps({"torch": torch.__version__, "digests": digests}, indent=2) + "\n"
     if "--write" in sys.argv[1:]:
         GOLDEN.write_text(text)
     print(text, end="")

@@ -17,13 +17,14 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 from fuzzing.loop import Report, fuzz  # noqa: E402
 from fuzzing.mutator import mutated  # noqa: E402
 from fuzzing.seeds import seeds  # noqa: E402
 from fuzzing.targets import TARGETS  # noqa: E402
-from machine import provenance  # noqa: E402
+
+from benchmarks.machine import provenance  # noqa: E402
 
 
 @click.command()

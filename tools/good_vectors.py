@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -281,7 +281,7 @@ def three_layers() -> bytes:
 # ---- 5: entropy coding -----------------------------------------------------------------------------------------------
 
 
-def coded(key: str, tables: list[Laplace | Student | Histogram | Constant]) -> Net:
+def coded(key: str, tables: Sequence[Laplace | Student | Histogram | Constant]) -> Net:
     """A net with a LATENT for each table, which both its chunks use; values are drawn from the table's symbols."""
     net = Net(2)
     for number, table in enumerate(tables):
@@ -689,11 +689,11 @@ def add_subtract() -> bytes:
     """ADD and SUBTRACT with clamps that bind on either side, at the ends of 16 bits, of a result and itself."""
     net = Net(2)
     a, b = (net.latent(numbers(f"sum {name}", (2, 2, 3, 3), -128, 127)) for name in "ab")
-    large = [net.add(o.Table(place, 0, 0, 9, -32768, 32767)) for place in (a, b)]
+    large_a, large_b = (net.add(o.Table(place, 0, 0, 9, -32768, 32767)) for place in (a, b))
     places = []
     for kind in (o.Add, o.Subtract):
-        places += [net.add(kind(*large, -32768, 32767)), net.add(kind(large[0], large[0], -32768, 32767))]
-        places += [net.add(kind(a, b, -100, 50)), net.add(kind(b, a, -3, -3)), net.add(kind(a, large[1], 7, 9000))]
+        places += [net.add(kind(large_a, other, -32768, 32767)) for other in (large_b, large_a)]
+        places += [net.add(kind(a, b, -100, 50)), net.add(kind(b, a, -3, -3)), net.add(kind(a, large_b, 7, 9000))]
     return stream(net.show(net.joined(places)))
 
 

@@ -24,10 +24,11 @@ from typing import Any
 import click
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 from decoder_bugs import BUGS, Bug  # noqa: E402
-from machine import provenance  # noqa: E402
+
+from benchmarks.machine import provenance  # noqa: E402
 
 COMMAND = (sys.executable, "tools/conformance.py", "--in-process", "nvcodec")
 BROKEN = Bug("cannot be imported", "errors.py", "from __future__ import annotations", "raise ImportError")

@@ -97,8 +97,8 @@ class Segment:
     height: int
     first_pts: int
     constant_duration: int
-    durations: list[int] = field(default_factory=list)
-    layers: list[Layer] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list, init=False)
+    layers: list[Layer] = field(default_factory=list, init=False)
 
 
 @dataclass
@@ -156,7 +156,8 @@ class Unit(NamedTuple):
 
 def read_units(data: bytes) -> tuple[list[Unit], bool]:
     """All units, with what is checked for each by itself; and whether the file ends inside one more."""
-    units, at = [], 18
+    units: list[Unit] = []
+    at = 18
     while at < len(data):
         need(data[at : at + 8] != MAGIC, f"at byte {at} another file begins")
         need(len(units) < MAX_UNITS, "there are too many units")
@@ -635,7 +636,7 @@ def magnitudes_around(v: np.ndarray) -> np.ndarray:
     """5.5: S, for every place of a frame's values [channels, height, width]."""
     _, h, w = v.shape
     padded = np.pad(np.abs(v), ((0, 0), (2, 2), (2, 2)), mode="edge")
-    return sum(padded[:, i : i + h, j : j + w] for i in range(5) for j in range(5))
+    return sum((padded[:, i : i + h, j : j + w] for i in range(5) for j in range(5)), np.zeros_like(v))
 
 
 def class_of(e: int) -> int:

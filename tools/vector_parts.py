@@ -94,7 +94,7 @@ def _symbols(values: np.ndarray, table: Table | Contexts, rows: Rows | None) -> 
         return
     assert rows is not None
     matrix = values.reshape(len(values), -1)
-    block, estimator = table.block(matrix.shape, rows), table.estimator(matrix.shape[1], rows)  # type: ignore[arg-type]
+    block, estimator = table.block(matrix.shape, rows), table.estimator(matrix.shape[1], rows)
     for top in range(0, len(matrix), block):
         part, classes = matrix[top : top + block], estimator.classes()
         for number in np.unique(classes).tolist():
@@ -176,14 +176,15 @@ class Net:
             payload = LatentsHead(place, first, frames, predictor).pack() + chunk(part[0], start)
             if frames > 1:
                 others = np.diff(part, axis=0) if predictor else part[1:]
-                payload += chunk(others, rest, Rows(plane=values.shape[1:]))  # type: ignore[arg-type]
+                payload += chunk(others, rest, Rows(plane=values.shape[1:]))
             self.runs.append(payload)
             first += frames
         return place
 
     def latent(self, values: np.ndarray, low: int = -128, high: int = 127, kind: int = 0, **options: Any) -> int:
         """Add a LATENT with these values, [frames, channels, height, width]."""
-        return self.transmit(o.Latent(*values.shape[1:], low, high, kind), values, **options)
+        _, channels, height, width = values.shape
+        return self.transmit(o.Latent(channels, height, width, low, high, kind), values, **options)
 
     def constant(self, shape: tuple[int, ...], value: int) -> int:
         """Add a LATENT that has one value everywhere."""
@@ -308,9 +309,9 @@ def assemble(parts: Sequence[Part], head: bytes | None = None) -> bytes:
     return bytes(out)
 
 
-def parts_of(segments: Sequence[Segment | Net], video: Video = VIDEO, *, index: bool = False) -> list[Part]:
+def parts_of(nets: Sequence[Segment | Net], video: Video = VIDEO, *, index: bool = False) -> list[Part]:
     """The units of a stream, each picture's checksum among them."""
-    segments = [Segment([segment]) if isinstance(segment, Net) else segment for segment in segments]
+    segments = [Segment([net]) if isinstance(net, Net) else net for net in nets]
     parts = [Part(UnitType.VIDEO, video.pack())]
     first = 0
     for number, segment in enumerate(segments):

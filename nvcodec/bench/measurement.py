@@ -1,4 +1,4 @@
-"""Measuring rate-distortion curves point by point; what has been measured is kept and not measured again."""
+"""Measurement of rate-distortion curves, point by point; points measured earlier are read from a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from nvcodec import metrics
-from nvcodec.bench import rival_codecs as codecs
+from nvcodec.bench import rival_codecs
 from nvcodec.bench.bd import bd_rate
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.encoding.encoder import encode
@@ -33,32 +33,46 @@ RESULTS, SOURCE_PICTURE = "results.json", "source.png"
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One point of a curve: of ``codec``, at a quality of its own or a size in parameters."""
+    """A point to measure.
+
+    Attributes:
+        codec: name of the codec.
+        at: constant rate factor of another codec, or nvcodec's size in parameters.
+    """
 
     codec: str
     at: int
 
 
 def tasks(sizes: Sequence[int], names: Iterable[str]) -> list[Task]:
-    """All points of the codecs named, the quick ones first; those this machine lacks are left out."""
-    wanted = list(names)
-    quick = [
+    """Return all points of the named codecs, the quick ones first, without those that PyAV lacks.
+
+    Args:
+        sizes: nvcodec's sizes in parameters.
+        names: codecs to measure.
+    """
+    chosen = set(names)
+    rivals = [
         Task(name, quality)
-        for name, codec in codecs.CODECS.items()
-        if name in wanted and codecs.available(codec)
+        for name, codec in rival_codecs.CODECS.items()
+        if name in chosen and rival_codecs.available(codec)
         for quality in codec.qualities
     ]
-    return quick + [Task(name, size) for name in (OURS, PLAIN) if name in wanted for size in sizes]
+    return rivals + [Task(name, size) for name in (OURS, PLAIN) if name in chosen for size in sizes]
 
 
 class Bench:
-    """Points of one clip in a folder: ``results.json``, and the middle frame of every point as a PNG file.
+    """The points of one clip, in a folder with ``results.json``, the files, and the middle frame of each as PNG.
 
     Args:
-        clip: what is encoded.
-        folder: made if it is not there; results of another clip in it are refused.
-        options: of :func:`nvcodec.encode`, how long to fit for example.
-        source: how the clip is called in reports.
+        clip: the frames to encode.
+        folder: where to store the results; created if missing.
+        source: name of the clip in reports.
+        options: options for :func:`nvcodec.encode`, such as the number of steps.
+
+    Raises:
+        InputError: the folder has results of another clip or of other options.
+        OSError: the folder cannot be written to.
     """
 
     def __init__(self, clip: Clip, folder: Path, source: str, options: dict[str, Any]) -> None:
@@ -73,71 +87,82 @@ class Bench:
             "options": {name: value for name, value in options.items() if name != "threads"},
         }
         folder.mkdir(parents=True, exist_ok=True)
-        held = folder / RESULTS
+        path = folder / RESULTS
         try:
             self.results: dict[str, Any] = (
-                json.loads(held.read_text()) if held.exists() else {"clip": about, "points": []}
+                json.loads(path.read_text()) if path.exists() else {"clip": about, "points": []}
             )
             same = self.results["clip"] == json.loads(json.dumps(about))
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{held} is no result of nvcodec bench") from None
+            raise InputError(f"{path} is not a result of nvcodec bench") from None
         if not same:
-            raise InputError(f"{held} is of another clip or other options; name another folder")
-        self.middle = len(clip.frames) // 2
-        (folder / SOURCE_PICTURE).write_bytes(png(_rows(clip.frames[self.middle])))
+            raise InputError(f"{path} is of another clip or other options; name another folder")
+        self.middle_frame = len(clip.frames) // 2
+        (folder / SOURCE_PICTURE).write_bytes(png(_channels_last(clip.frames[self.middle_frame])))
 
     @property
     def points(self) -> list[dict[str, Any]]:
-        """What has been measured."""
+        """The points measured so far."""
         points: list[dict[str, Any]] = self.results["points"]
         return points
 
     def has(self, task: Task) -> bool:
-        """Whether a point has been measured."""
+        """Return whether a point has been measured."""
         return any(point["codec"] == task.codec and point["at"] == task.at for point in self.points)
 
     def measure(self, task: Task, report: Callable[[Progress], None] | None = None) -> dict[str, Any]:
-        """Encode, decode, judge and keep one point."""
-        kept = f"{len(self.points):03d}"
-        if task.codec in codecs.CODECS:
-            codec = codecs.CODECS[task.codec]
-            path = self.folder / f"{kept}.{codec.suffix}"
-            spent = codecs.encode(codec, task.at, self.clip.frames, self.fps, path)
-            decoded, decoding = _timed(codecs.decode(path))
+        """Encode the clip, decode the file, and add its rate, quality and times to the results.
+
+        Args:
+            task: the point.
+            report: called with the progress of nvcodec's fit.
+
+        Returns:
+            The point as it stands in ``results.json``.
+
+        Raises:
+            InputError: the codec refuses the frames, or returns fewer.
+        """
+        name = f"{len(self.points):03d}"
+        if task.codec in rival_codecs.CODECS:
+            codec = rival_codecs.CODECS[task.codec]
+            path = self.folder / f"{name}.{codec.suffix}"
+            encode_seconds = rival_codecs.encode(codec, task.at, self.clip.frames, self.fps, path)
+            decoded, decode_seconds = _timed(rival_codecs.decode(path))
         else:
-            path = self.folder / f"{kept}.sdmn"
-            began = time.monotonic()
+            path = self.folder / f"{name}.sdmn"
+            start = time.monotonic()
             options = {**self.options, "rd_lambda": 0.0, "grids": 0.0} if task.codec == PLAIN else self.options
-            made = encode(self.clip, size=task.at, report=report, **options)
-            spent = time.monotonic() - began
-            path.write_bytes(made.data)
-            decoded, decoding = _timed(Video(read_stream(made.data), device=self.options.get("device", "auto")))
+            data = encode(self.clip, size=task.at, report=report, **options).data
+            encode_seconds = time.monotonic() - start
+            path.write_bytes(data)
+            decoded, decode_seconds = _timed(Video(read_stream(data), device=self.options.get("device", "auto")))
         if len(decoded) != len(self.clip.frames):
-            raise InputError(f"{task.codec} gave {len(decoded)} of {len(self.clip.frames)} frames back")
+            raise InputError(f"{task.codec} returned {len(decoded)} of {len(self.clip.frames)} frames")
         rows = [metrics.measure(a, b) for a, b in zip(decoded, self.clip.frames, strict=True)]
-        (self.folder / f"{kept}.png").write_bytes(png(_rows(decoded[self.middle])))
+        (self.folder / f"{name}.png").write_bytes(png(_channels_last(decoded[self.middle_frame])))
         point = {
             "codec": task.codec,
             "at": task.at,
             "file": path.name,
             "file_bytes": path.stat().st_size,
-            **{name: _mean([row[name] for row in rows]) for name in rows[0]},
-            "encode_seconds": spent,
-            "decode_seconds": decoding,
-            "picture": f"{kept}.png",
+            **{measure: _mean([row[measure] for row in rows]) for measure in rows[0]},
+            "encode_seconds": encode_seconds,
+            "decode_seconds": decode_seconds,
+            "picture": f"{name}.png",
         }
         self.points.append(point)
         self.save()
         return point
 
     def save(self) -> None:
-        """Write ``results.json`` with the table of BD-rates."""
+        """Write ``results.json``, including the BD-rates."""
         self.results["bd_rate"] = self.deltas()
         with atomic_file(self.folder / RESULTS) as temporary:
             temporary.write_text(json.dumps(self.results, indent=1) + "\n")
 
     def curve(self, codec: str, quality: str = "psnr_rgb") -> list[tuple[float, float]]:
-        """(bytes, quality) of a codec's points, the smallest file first."""
+        """Return (bytes, quality) of each point of a codec, sorted by bytes."""
         return sorted(
             (point["file_bytes"], point[quality])
             for point in self.points
@@ -145,26 +170,32 @@ class Bench:
         )
 
     def deltas(self) -> dict[str, dict[str, Any]]:
-        """BD-rate of every codec against the anchor (x265 where it is there), by quality and codec."""
+        """Return the BD-rate of every codec against the anchor, by measure of quality and codec.
+
+        The anchor is x265, or the codec measured first where there is no x265; ``["anchor"]["codec"]`` names it. A
+        BD-rate is None where the two curves have no quality in common.
+        """
         names = list(dict.fromkeys(point["codec"] for point in self.points))
         anchor = ANCHOR if ANCHOR in names else names[0] if names else ""
         table: dict[str, dict[str, Any]] = {"anchor": {"codec": anchor}}
         for quality in QUALITIES:
-            found = {name: bd_rate(self.curve(anchor, quality), self.curve(name, quality)) for name in names}
-            table[quality] = {name: delta and dataclasses.asdict(delta) for name, delta in found.items()}
+            deltas = {name: bd_rate(self.curve(anchor, quality), self.curve(name, quality)) for name in names}
+            table[quality] = {name: delta and dataclasses.asdict(delta) for name, delta in deltas.items()}
         return table
 
 
 def _timed(pictures: Iterable[torch.Tensor]) -> tuple[list[torch.Tensor], float]:
-    began = time.monotonic()
+    """Return all pictures, and the seconds taken to decode them."""
+    start = time.monotonic()
     decoded = [picture.cpu() for picture in pictures]
-    return decoded, time.monotonic() - began
+    return decoded, time.monotonic() - start
 
 
-def _rows(picture: torch.Tensor) -> np.ndarray:
+def _channels_last(picture: torch.Tensor) -> np.ndarray:
     return np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
 
 
 def _mean(values: list[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return sum(there) / len(there) if len(there) == len(values) else None
+    """Return the mean; None where a value is missing."""
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if len(present) == len(values) else None

@@ -1,4 +1,4 @@
-"""What ``nvcodec bench`` shows: charts, tables, and one HTML page with everything in it."""
+"""The report of ``nvcodec bench``: charts, tables, and one HTML page with all of them."""
 
 from __future__ import annotations
 
@@ -25,43 +25,50 @@ figure {{ margin: 0 }} img {{ width: 100% }}
 """
 
 
+def write(bench: Bench) -> None:
+    """Write the charts and ``index.html`` into the folder of the bench."""
+    for quality, document in charts(bench).items():
+        (bench.folder / f"{quality}.svg").write_text(document)
+    (bench.folder / "index.html").write_text(page(bench))
+
+
 def charts(bench: Bench) -> dict[str, str]:
-    """An SVG for every measure of quality that all points have, by its name."""
+    """Draw one chart per measure of quality that the points have; returns SVG by the name of the measure."""
     names = list(dict.fromkeys(point["codec"] for point in bench.points))
-    made = {}
+    documents = {}
     for quality, title in TITLES.items():
         lines = [Line(name, curve, marks=True) for name in names if (curve := bench.curve(name, quality))]
         if lines:
-            made[quality] = chart(bench.results["clip"]["source"], "bytes", title, lines, logarithmic=True)
-    return made
+            documents[quality] = chart(bench.results["clip"]["source"], "bytes", title, lines, logarithmic=True)
+    return documents
 
 
 def bd_rows(bench: Bench) -> list[list[str]]:
-    """The table of BD-rates: a header, then a row a codec."""
+    """Return the table of BD-rates: a header, then one row per codec."""
     table = bench.deltas()
     rows = [
         ["BD-rate against " + table["anchor"]["codec"], *(f"by {TITLES[name]}" for name in TITLES), "over", "overlap"]
     ]
     for name in table["psnr_rgb"]:
         deltas = [table[quality][name] for quality in TITLES]
-        first = deltas[0]
+        by_psnr = deltas[0]
         rows.append(
             [
                 name,
                 *("-" if delta is None else f"{delta['percent']:+.1f} %" for delta in deltas),
-                f"{first['low']:.2f} to {first['high']:.2f} dB" if first else "-",
-                f"{first['overlap']:.0%}" if first else "-",
+                f"{by_psnr['low']:.2f} to {by_psnr['high']:.2f} dB" if by_psnr else "-",
+                f"{by_psnr['overlap']:.0%}" if by_psnr else "-",
             ]
         )
     return rows
 
 
 def point_rows(bench: Bench) -> list[list[str]]:
-    """The table of points: a header, then a row each."""
+    """Return the table of points: a header, then one row per point."""
     frames = len(bench.clip.frames)
     rows = [["codec", "at", "bytes", "PSNR", "MS-SSIM", "encoded, frames/s", "decoded, frames/s"]]
     for point in sorted(bench.points, key=lambda point: (point["codec"], point["file_bytes"])):
-        wide = point["ms_ssim"]
+        ms_ssim = point["ms_ssim"]
         speeds = [f"{frames / max(point[name], 1e-9):.2f}" for name in ("encode_seconds", "decode_seconds")]
         rows.append(
             [
@@ -69,7 +76,7 @@ def point_rows(bench: Bench) -> list[list[str]]:
                 str(point["at"]),
                 str(point["file_bytes"]),
                 f"{point['psnr_rgb']:.2f} dB",
-                "-" if wide is None else f"{wide:.4f}",
+                "-" if ms_ssim is None else f"{ms_ssim:.4f}",
                 *speeds,
             ]
         )
@@ -77,15 +84,16 @@ def point_rows(bench: Bench) -> list[list[str]]:
 
 
 def page(bench: Bench) -> str:
-    """One HTML page: curves, BD-rates, points, and a frame of every codec at about one size."""
+    """Return the HTML page: charts, BD-rates, points, and the middle frame of each codec at about the same size."""
     about = bench.results["clip"]
     title = f"{about['source']}, {about['width']}x{about['height']}, {about['frames']} frames"
     body = [*charts(bench).values(), "<h2>BD-rate</h2>", _table(bd_rows(bench)), "<h2>Points</h2>"]
-    body += [_table(point_rows(bench)), "<h2>The middle frame, files of about one size</h2>", _frames(bench)]
+    body += [_table(point_rows(bench)), "<h2>The middle frame, from files of about the same size</h2>", _frames(bench)]
     return PAGE.format(title=html.escape(title), body="\n".join(body))
 
 
 def _table(rows: list[list[str]]) -> str:
+    """Return an HTML table; the first row is its header."""
     lines = ["<table>"]
     for number, row in enumerate(rows):
         kind = "td" if number else "th"
@@ -94,21 +102,24 @@ def _table(rows: list[list[str]]) -> str:
 
 
 def _frames(bench: Bench) -> str:
+    """Return the middle frames of the source and of each codec, at the file size nearest nvcodec's median."""
     sizes = sorted(point["file_bytes"] for point in bench.points if point["codec"] == OURS) or [
         point["file_bytes"] for point in bench.points
     ]
-    wanted = sizes[len(sizes) // 2] if sizes else 0
+    target = sizes[len(sizes) // 2] if sizes else 0
     figures = [_figure(bench, SOURCE_PICTURE, "source")]
     for name in dict.fromkeys(point["codec"] for point in bench.points):
         nearest: dict[str, Any] = min(
-            (point for point in bench.points if point["codec"] == name), key=lambda p: abs(p["file_bytes"] - wanted)
+            (point for point in bench.points if point["codec"] == name), key=lambda p: abs(p["file_bytes"] - target)
         )
-        words = f"{name}, {nearest['file_bytes']} bytes, {nearest['psnr_rgb']:.2f} dB"
-        figures.append(_figure(bench, nearest["picture"], words))
+        caption = f"{name}, {nearest['file_bytes']} bytes, {nearest['psnr_rgb']:.2f} dB"
+        figures.append(_figure(bench, nearest["picture"], caption))
     return '<div class="frames">' + "\n".join(figures) + "</div>"
 
 
-def _figure(bench: Bench, picture: str, words: str) -> str:
+def _figure(bench: Bench, picture: str, caption: str) -> str:
+    """Return a figure that contains a PNG file of the bench's folder."""
     data = base64.b64encode((bench.folder / picture).read_bytes()).decode()
-    words = html.escape(words)
-    return f'<figure><img alt="{words}" src="data:image/png;base64,{data}"><figcaption>{words}</figcaption></figure>'
+    caption = html.escape(caption)
+    image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nvcodec.cli.options import Status, TimeType, device_options, duration, selection_options, volume_options
 from nvcodec.errors import InputError, UsageError
 
+if TYPE_CHECKING:
+    from nvcodec.bench.measurement import Bench, Task
+    from nvcodec.encoding.fit.fit_loop import Progress
+
 
 @click.command("bench")
 @click.argument("source")
-@click.option("-o", "--output", required=True, help="Folder for the results; points that it holds are not made again.")
+@click.option(
+    "-o", "--output", required=True, help="Folder for the results; points already in it are not measured again."
+)
 @click.option("--sizes", default="75k,150k,300k,600k", show_default=True, help="nvcodec's points, in parameters.")
 @click.option("--codec", "names", multiple=True, metavar="NAME", help="Only codecs whose name contains this.")
 @click.option("--preset", type=click.Choice(("draft", "normal", "fine", "finest")), help="As in encode.")
@@ -42,25 +50,24 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Rate and distortion of nvcodec, x264, x265, SVT-AV1 and VP9 on the same frames of SOURCE.
+    """Compare nvcodec with x264, x265, SVT-AV1 and VP9: rate and distortion on the same frames of SOURCE.
 
-    Writes results.json, a chart for every measure of quality, and index.html into the folder. Ctrl-C is no loss: the
-    same command goes on where it stopped.
+    Writes results.json, a chart for each measure of quality, and index.html into the folder. After Ctrl-C the same
+    command continues where it stopped. Needs pip install "nvcodec[bench]".
     """
+    from nvcodec.bench import require_extra
     from nvcodec.encoding.encode_config import parse_size
 
-    numbers = [parse_size(size) for size in sizes.split(",")]
-    from nvcodec.bench import report
-    from nvcodec.bench import rival_codecs as codecs
+    require_extra()
+    parameters = [parse_size(size) for size in sizes.split(",")]
+    from nvcodec.bench import report, rival_codecs
     from nvcodec.bench.measurement import OURS, PLAIN, Bench, tasks
-    from nvcodec.encoding.fit.fit_loop import Progress
     from nvcodec.video.source import Selection, read_clip
 
-    known = [*codecs.CODECS, OURS, PLAIN]
+    known = [*rival_codecs.CODECS, OURS, PLAIN]
     chosen = [name for name in known if not names or any(part.lower() in name.lower() for part in names)]
     if not chosen:
-        raise UsageError(f"no codec is called so; there are {', '.join(known)}")
-    lacking = [name for name in chosen if name in codecs.CODECS and not codecs.available(codecs.CODECS[name])]
+        raise UsageError(f"no codec has this in its name; there are {', '.join(known)}")
     status = Status(quiet)
     status.show(f"reading {source}")
     clip = read_clip(source, Selection(crop, scale, start, frames, every))
@@ -70,31 +77,39 @@ def command(
         bench = Bench(clip, Path(output), Path(source).name, given)
     except OSError as error:
         raise InputError(f"cannot write {output}: {error.strerror}") from None
-    left = [task for task in tasks(numbers, chosen) if not bench.has(task)]
-    try:
-        for number, task in enumerate(left):
-            what = f"{number + 1}/{len(left)} {task.codec} at {task.at}"
-
-            def watch(now: Progress, what: str = what) -> None:
-                status.show(f"{what}: step {now.step}/{now.steps}, {duration(now.seconds_left)} left")
-
-            status.show(what)
-            point = bench.measure(task, watch)
-            status.clear()
-            if verbose:
-                click.echo(f"{what}: {point['file_bytes']} bytes, {point['psnr_rgb']:.2f} dB", err=True)
-    finally:
-        status.clear()
+    _measure(bench, [task for task in tasks(parameters, chosen) if not bench.has(task)], status, verbose)
     bench.save()
-    for quality, picture in report.charts(bench).items():
-        (bench.folder / f"{quality}.svg").write_text(picture)
-    (bench.folder / "index.html").write_text(report.page(bench))
+    report.write(bench)
     if as_json:
         click.echo(json.dumps(bench.results, indent=1))
     elif not quiet:
-        rows = report.bd_rows(bench)
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if lacking and not quiet:
-        click.echo(f"not in this build of PyAV: {', '.join(lacking)}", err=True)
+        _print_table(report.bd_rows(bench))
+    missing = [
+        name for name, codec in rival_codecs.CODECS.items() if name in chosen and not rival_codecs.available(codec)
+    ]
+    if missing and not quiet:
+        click.echo(f"not in this build of PyAV: {', '.join(missing)}", err=True)
+
+
+def _measure(bench: Bench, tasks: Sequence[Task], status: Status, verbose: bool) -> None:
+    """Measure the points, with a status line, and with one line per point if ``verbose``."""
+    try:
+        for number, task in enumerate(tasks, 1):
+            label = f"{number}/{len(tasks)} {task.codec} at {task.at}"
+
+            def show(now: Progress, label: str = label) -> None:
+                status.show(f"{label}: step {now.step}/{now.steps}, {duration(now.seconds_left)} left")
+
+            status.show(label)
+            point = bench.measure(task, show)
+            status.clear()
+            if verbose:
+                click.echo(f"{label}: {point['file_bytes']} bytes, {point['psnr_rgb']:.2f} dB", err=True)
+    finally:
+        status.clear()
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

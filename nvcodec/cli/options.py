@@ -1,10 +1,10 @@
-"""Options that several commands share."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,97 +17,109 @@ from nvcodec.memory import machine_memory
 if TYPE_CHECKING:
     from nvcodec.format.stream import Stream
 
+DECIMAL_UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SizeType(click.ParamType):  # type: ignore[type-arg]
-    """``WxH``, both at least 1."""
+class _ParsedType(click.ParamType):  # type: ignore[type-arg]
+    """An option's value that is parsed from text.
+
+    Attributes:
+        expected: what the message for other texts says they are not.
+    """
+
+    expected: str
+
+    def parse(self, text: str) -> Any:
+        """Return the value; something false, such as 0 or None, where the text is not valid."""
+        raise NotImplementedError
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse the text of an option; a default of another type is returned unchanged."""
+        if not isinstance(value, str):
+            return value
+        parsed = self.parse(value)
+        if not parsed:
+            self.fail(f"{value!r} is not {self.expected}", param, ctx)
+        return parsed
+
+
+class SizeType(_ParsedType):
+    """Width and height of a picture, both at least 1: ``1280x640``."""
 
     name = "WxH"
+    expected = "a size such as 1280x640"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value)
-        if not match or not int(match[1]) or not int(match[2]):
-            self.fail(f"{value!r} is not a size such as 1280x640", param, ctx)
-        return int(match[1]), int(match[2])
+    def parse(self, text: str) -> tuple[int, int] | None:
+        match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+        return (int(match[1]), int(match[2])) if match and int(match[1]) and int(match[2]) else None
 
 
-class RateType(click.ParamType):  # type: ignore[type-arg]
-    """A frame rate: ``25``, ``29.97`` or ``30000/1001``."""
+class RateType(_ParsedType):
+    """Frames per second, at most 1000: ``25``, ``29.97`` or ``30000/1001``."""
 
     name = "RATE"
+    expected = "a frame rate such as 25 or 30000/1001"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+    def parse(self, text: str) -> Fraction | None:
         try:
-            rate = Fraction(value)
+            fps = Fraction(text)
         except (ValueError, ZeroDivisionError):
-            rate = Fraction(0)
-        if not 0 < rate <= 1000 or max(rate.numerator, rate.denominator) >= 2**31:
-            self.fail(f"{value!r} is not a frame rate such as 25 or 30000/1001", param, ctx)
-        return rate
+            return None
+        return fps if 0 < fps <= 1000 and max(fps.numerator, fps.denominator) < 2**31 else None
 
 
-class TimeType(click.ParamType):  # type: ignore[type-arg]
-    """A time: ``90`` or ``90s``, ``10m``, ``1h30m``; in seconds."""
+class TimeType(_ParsedType):
+    """Seconds, positive: ``90``, ``90s``, ``10m`` or ``1h30m``."""
 
     name = "TIME"
+    expected = "a time such as 90s, 10m or 1h30m"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", value)
-        parts = match.groups() if match else (0, 0, 0)
-        seconds = sum(float(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=True))
-        if not seconds:
-            self.fail(f"{value!r} is not a time such as 90s, 10m or 1h30m", param, ctx)
-        return seconds
+    def parse(self, text: str) -> float:
+        match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+        hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
+        return 3600 * hours + 60 * minutes + seconds
 
 
-class BytesType(click.ParamType):  # type: ignore[type-arg]
-    """A number of bytes: ``500M``, ``2G`` or ``1.5G``; K, M and G are powers of 1024."""
+class BytesType(_ParsedType):
+    """Bytes of memory: ``500M``, ``2G`` or ``1.5g``; K, M and G are powers of 1024."""
 
     name = "BYTES"
+    expected = "an amount of memory such as 500M or 2G"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):  # a default
-            return value
-        match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)([KMG]?)", value, re.IGNORECASE)
-        size = round(float(match[1]) * 1024 ** " KMG".index(match[2].upper() or " ")) if match else 0
-        if not size:
-            self.fail(f"{value!r} is not an amount of memory such as 500M or 2G", param, ctx)
-        return size
+    def parse(self, text: str) -> int:
+        return round(_number(text.upper(), {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}))
 
 
-class FileSizesType(click.ParamType):  # type: ignore[type-arg]
-    """Sizes of files, with commas between: ``150kB``, ``1.5MB``, ``800000``; kB and MB are powers of 1000."""
+class FileSizesType(_ParsedType):
+    """Sizes of files in bytes, separated by commas: ``150kB``, ``1.5MB``, ``800000``; k and M are powers of 1000."""
 
     name = "SIZE[,SIZE...]"
+    expected = "a size such as 150kB or 1.5MB, nor a list of them"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
-        sizes = [round(_decimal(part.strip().removesuffix("B"))) for part in value.split(",")]
-        if not all(sizes):
-            self.fail(f"{value!r} is not a size such as 150kB or 1.5MB, nor a list of them", param, ctx)
-        return sizes
+    def parse(self, text: str) -> list[int]:
+        sizes = [round(_number(part.strip().removesuffix("B"), DECIMAL_UNITS)) for part in text.split(",")]
+        return sizes if all(sizes) else []
 
 
-class BitrateType(click.ParamType):  # type: ignore[type-arg]
-    """Bits a second: ``250k``, ``1.5M``, ``800000``; k and M are powers of 1000."""
+class BitrateType(_ParsedType):
+    """Bits per second: ``250k``, ``1.5M`` or ``800000``; k and M are powers of 1000."""
 
     name = "BITRATE"
+    expected = "a bit rate such as 250k or 1.5M"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        rate = _decimal(value)
-        if not rate:
-            self.fail(f"{value!r} is not a bit rate such as 250k or 1.5M", param, ctx)
-        return rate
+    def parse(self, text: str) -> float:
+        return _number(text, DECIMAL_UNITS)
 
 
-def _decimal(text: str) -> float:
-    """``250``, ``250k`` or ``1.5M``; 0 where it is none of these."""
-    match = re.fullmatch(r"(\d{1,12}(?:\.\d+)?)([kM]?)", text)
-    return float(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]] if match else 0.0
+def _number(text: str, units: Mapping[str, int]) -> float:
+    """Parse a decimal number with one of the units; 0 where the text is something else."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)(\D?)", text)
+    return float(match[1]) * units.get(match[2], 0) if match else 0.0
 
 
 def selection_options(function: F) -> F:
-    """--crop, --scale, --start, --frames and --every of a source."""
+    """Add --crop, --scale, --start, --frames and --every, which select a part of a source."""
     for option in (
         click.option(
             "--every",
@@ -126,7 +138,7 @@ def selection_options(function: F) -> F:
 
 
 def device_options(function: F) -> F:
-    """--device and -j."""
+    """Add --device and -j."""
     for option in (
         click.option("-j", "--threads", type=click.IntRange(1), help="CPU threads; all cores if not given."),
         click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where to compute."),
@@ -136,7 +148,7 @@ def device_options(function: F) -> F:
 
 
 def limit_options(function: F) -> F:
-    """--max-pixels and --max-memory of a file that is read."""
+    """Add --max-pixels and --max-memory, the limits on a file to read."""
     for option in (
         click.option(
             "--max-memory",
@@ -152,7 +164,7 @@ def limit_options(function: F) -> F:
 
 
 def volume_options(function: F) -> F:
-    """-q and -v."""
+    """Add -q and -v."""
     for option in (
         click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
         click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors on stderr."),
@@ -162,7 +174,7 @@ def volume_options(function: F) -> F:
 
 
 class Status:
-    """One line on stderr that is rewritten in place; silent unless stderr is a terminal."""
+    """A line on stderr that is rewritten in place; silent unless stderr is a terminal."""
 
     def __init__(self, quiet: bool) -> None:
         self.live = not quiet and sys.stderr.isatty()
@@ -175,14 +187,14 @@ class Status:
             self.shown = True
 
     def clear(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self.shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self.shown = False
 
 
 def duration(seconds: float) -> str:
-    """``1:02:03`` or ``4:05``."""
+    """Return a time as ``1:02:03`` (hours, minutes, seconds) or ``4:05`` (minutes, seconds)."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,1 +1,1 @@
-"""Real video to frames and back: PyAV, folders of images, raw bytes."""
+"""Reading and writing of video: files through PyAV, folders of images, raw frames."""

@@ -1,4 +1,4 @@
-"""A clip: RGB frames, their exact times, and what the source says of its colours."""
+"""A clip: RGB frames, their exact time stamps, and the colour coding that the source declares."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from fractions import Fraction
 
 import torch
 
+from nvcodec.errors import UsageError
 from nvcodec.video.frames import Frames
 
-UNSPECIFIED = 2  # in primaries, transfer and matrix (ITU-T H.273)
+UNSPECIFIED = 2  # code point of primaries, transfer and matrix (ITU-T H.273)
 
 
 @dataclasses.dataclass(frozen=True)
 class Color:
-    """How the source's colours are coded: code points of ITU-T H.273, and the range (0 unspecified, 1 limited, 2
-    full)."""
+    """Colour coding that a source declares.
+
+    Attributes:
+        primaries, transfer, matrix: code points of ITU-T H.273.
+        range: 0 unspecified, 1 limited, 2 full.
+    """
 
     primaries: int = UNSPECIFIED
     transfer: int = UNSPECIFIED
@@ -25,14 +30,17 @@ class Color:
 
 @dataclasses.dataclass
 class Clip:
-    """Frames and what belongs to them.
+    """Frames with their time stamps and the properties of their source.
 
     Attributes:
-        frames: uint8 [frames, 3, height, width], RGB, in memory or in a temporary file.
-        ticks: presentation time and duration of each frame.
-        time_base: seconds a tick.
-        color: of the source.
-        sample_aspect: width over height of a sample.
+        frames: RGB, uint8 [frames, 3, height, width], in memory or in a temporary file.
+        ticks: presentation time and duration of each frame, in units of ``time_base``.
+        time_base: seconds per tick.
+        color: colour coding of the source.
+        sample_aspect: width of a sample divided by its height.
+
+    Raises:
+        UsageError: the frames have another type or shape, or there is not one time stamp per frame.
     """
 
     frames: Frames
@@ -46,28 +54,28 @@ class Clip:
         if isinstance(frames, torch.Tensor) and (
             frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3
         ):
-            raise ValueError(
+            raise UsageError(
                 f"frames must be uint8 [frames, 3, height, width], got {frames.dtype} {tuple(frames.shape)}"
             )
         if len(self.ticks) != len(self.frames):
-            raise ValueError(f"{len(self.ticks)} time stamps for {len(self.frames)} frames")
+            raise UsageError(f"{len(self.ticks)} time stamps for {len(self.frames)} frames")
 
     @property
     def width(self) -> int:
-        """Pixels."""
+        """Width of the frames in pixels."""
         return self.frames.shape[3]
 
     @property
     def height(self) -> int:
-        """Pixels."""
+        """Height of the frames in pixels."""
         return self.frames.shape[2]
 
     @property
     def seconds(self) -> float:
-        """How long it lasts: all durations."""
+        """Sum of the durations, in seconds."""
         return float(sum(duration for _, duration in self.ticks) * self.time_base)
 
 
 def steady(frames: int, fps: Fraction) -> tuple[list[tuple[int, int]], Fraction]:
-    """Ticks and time base of ``frames`` frames at a constant rate."""
-    return [(place, 1) for place in range(frames)], 1 / fps
+    """Return the ticks and time base of ``frames`` frames at a constant frame rate."""
+    return [(index, 1) for index in range(frames)], 1 / fps

@@ -1,4 +1,4 @@
-"""Where a clip's frames are: in memory, or in a temporary file where they are more than memory may hold."""
+"""Storage of a clip's frames: in memory, or in a temporary file where they would need too much of it."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from nvcodec.memory import machine_memory
 
 
 class StoredFrames:
-    """Frames in a temporary file without a name, gone with this object; each look reads the frames it wants.
+    """Frames in an unnamed temporary file, which lives as long as this object.
 
-    Used like a tensor [frames, channels, height, width] as far as ``len``, ``shape``, iteration and indexing with a
-    number or a list of numbers go. The file is read, not mapped, because pages of a map count as the process's memory;
-    the system's cache keeps what fits.
+    Stands in for a tensor [frames, channels, height, width]: it has ``len``, ``shape``, iteration, and indexing with an
+    integer or a list of integers. The file is read rather than mapped, because mapped pages count as the memory of the
+    process; the operating system caches what fits.
 
     Args:
-        size: channels, height and width of the frames.
-        dtype: of their values.
+        size: channels, height and width of a frame.
+        dtype: type of the values.
     """
 
     def __init__(self, size: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> None:
         self._size, self._dtype = size, dtype
         self._count = 0
-        self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="nvcodec-"))  # noqa: SIM115 (lives as long as this)
+        self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="nvcodec-"))  # noqa: SIM115 (lives as long as self)
         weakref.finalize(self, self._file.close)
 
     def append(self, picture: torch.Tensor) -> None:
-        """Add a picture [channels, height, width].
+        """Append a picture [channels, height, width].
 
         Raises:
             InputError: the disk is full.
@@ -43,72 +43,72 @@ class StoredFrames:
             self._file.write(picture.contiguous().numpy().data)
             self._file.flush()
         except OSError as error:
-            raise InputError(f"cannot keep the frames in {tempfile.gettempdir()}: {error.strerror}") from None
+            raise InputError(f"cannot store the frames in {tempfile.gettempdir()}: {error.strerror}") from None
         self._count += 1
 
     @property
     def shape(self) -> torch.Size:
-        """Frames, channels, height, width."""
+        """Frames, channels, height and width."""
         return torch.Size((self._count, *self._size))
 
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, which: int | Sequence[int]) -> torch.Tensor:
-        if isinstance(which, int):
-            return self[[which]][0]
-        pictures = torch.empty((len(which), *self._size), dtype=self._dtype)
-        for picture, place in zip(pictures, which, strict=True):
-            if not 0 <= place < self._count:
-                raise IndexError(f"frame {place} of {self._count}")
-            self._file.seek(place * picture.nbytes)
+    def __getitem__(self, frames: int | Sequence[int]) -> torch.Tensor:
+        if isinstance(frames, int):
+            return self[[frames]][0]
+        pictures = torch.empty((len(frames), *self._size), dtype=self._dtype)
+        for picture, frame in zip(pictures, frames, strict=True):
+            if not 0 <= frame < self._count:
+                raise IndexError(f"frame {frame} of {self._count}")
+            self._file.seek(frame * picture.nbytes)
             if self._file.readinto(picture.numpy().data) != picture.nbytes:  # type: ignore[attr-defined]
-                raise InputError(f"a temporary file in {tempfile.gettempdir()} has lost its end")
+                raise InputError(f"a temporary file in {tempfile.gettempdir()} has been truncated")
         return pictures
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        return (self[place] for place in range(self._count))
+        return (self[frame] for frame in range(self._count))
 
 
-#: The frames of a clip, uint8 [frames, 3, height, width], or something else that there is of each frame.
+#: Pictures of a clip, usually uint8 [frames, 3, height, width]; masks and reference pictures come in other types.
 Frames = torch.Tensor | StoredFrames
 
 
 class FrameCollector:
-    """Takes pictures one by one and keeps them in memory while they need at most ``memory`` bytes.
+    """Collects pictures one by one; moves them to a temporary file once they need more than ``memory`` bytes.
 
     Args:
-        memory: in bytes; None is a quarter of what the machine has.
+        memory: limit in bytes; None for a quarter of the machine's memory.
     """
 
     def __init__(self, memory: int | None) -> None:
         self._memory = machine_memory() // 4 if memory is None else memory
-        self._held: list[torch.Tensor] = []
+        self._in_memory: list[torch.Tensor] = []
         self._stored: StoredFrames | None = None
 
     def append(self, picture: torch.Tensor) -> None:
-        """Add a picture [channels, height, width]; all are of one size and type.
+        """Append a picture [channels, height, width]; all must have the same shape and type.
 
         Raises:
             InputError: the disk is full.
         """
-        self._held.append(picture)
-        # The frames are held twice while they become one tensor.
-        if self._stored is None and 2 * len(self._held) * picture.nbytes <= self._memory:
+        self._in_memory.append(picture)
+        # Twice, because stacking them into one tensor copies them.
+        if self._stored is None and 2 * len(self._in_memory) * picture.nbytes <= self._memory:
             return
         if self._stored is None:
             self._stored = StoredFrames(tuple(picture.shape), picture.dtype)
-        for held in self._held:
-            self._stored.append(held)
-        self._held.clear()
+        for waiting in self._in_memory:
+            self._stored.append(waiting)
+        self._in_memory.clear()
 
     def frames(self) -> Frames:
-        """All of them, at least one."""
-        return torch.stack(self._held) if self._stored is None else self._stored
+        """Return all pictures, of which there must be at least one."""
+        return torch.stack(self._in_memory) if self._stored is None else self._stored
 
 
 def checksum(frames: Frames) -> int:
-    """CRC-32 of all frames, one after the other."""
+    """Return the CRC-32 of the concatenated bytes of all frames."""
     crc = 0
     for frame in frames:
         crc = zlib.crc32(frame.cpu().contiguous().numpy().data, crc)

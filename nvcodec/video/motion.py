@@ -1,4 +1,4 @@
-"""How much of a clip stays where it is: what feature grids go by."""
+"""A measure of motion, by which the encoder chooses its feature grids."""
 
 from __future__ import annotations
 
@@ -7,33 +7,37 @@ import torch.nn.functional as F
 
 from nvcodec.video.frames import Frames
 
-LAG = 4  # frames between those that are compared
-PAIRS = 32  # at most
-BLOCK = 8  # pixels; what is coarser than this is no detail
+LAG = 4  # frames between the two pictures of a pair
+MAX_PAIRS = 32
+BLOCK = 8  # pixels; structure coarser than this does not count as detail
 
 
 @torch.no_grad()
 def change(frames: Frames) -> float:
-    """How much of the detail in a picture is another four frames later: 0 none, 1 all of it.
+    """Return the share of a picture's detail that is different four frames later.
 
-    Half the mean squared difference of what is left of the luma without the means of 8x8 blocks, by its mean square.
+    The detail is the mean of the channels minus the means of its 8x8 blocks. The share is the squared difference of the
+    detail of two pictures divided by the sum of their squares, over at most 32 pairs spread over the clip.
 
     Args:
         frames: uint8 [frames, 3, height, width].
+
+    Returns:
+        0 for a still clip, 1 where the two are independent, up to 2 where one is the negative of the other.
     """
     lag = min(LAG, len(frames) - 1)
-    count = min(PAIRS, len(frames) - lag)
-    starts = [place * (len(frames) - lag - 1) // max(1, count - 1) for place in range(count)]
+    count = min(MAX_PAIRS, len(frames) - lag)
+    starts = [pair * (len(frames) - lag - 1) // max(1, count - 1) for pair in range(count)]
     differences = energy = 0.0
     for start in starts:
-        first, second = (_detail(frames[[place]]) for place in (start, start + lag))
+        first, second = (_detail(frames[[frame]]) for frame in (start, start + lag))
         differences += float((first - second).square().mean())
         energy += float((first.square() + second.square()).mean())
     return differences / energy if energy else 0.0
 
 
 def _detail(picture: torch.Tensor) -> torch.Tensor:
-    luma = picture.float().mean(1, keepdim=True)
-    height, width = luma.shape[2:]
-    means = F.interpolate(F.avg_pool2d(luma, BLOCK, ceil_mode=True), scale_factor=BLOCK)
-    return luma - means[:, :, :height, :width]
+    grey = picture.float().mean(1, keepdim=True)
+    height, width = grey.shape[2:]
+    means = F.interpolate(F.avg_pool2d(grey, BLOCK, ceil_mode=True), scale_factor=BLOCK)
+    return grey - means[:, :, :height, :width]

@@ -1,6 +1,6 @@
-"""Where decoded frames go: one class per format, each a context manager that takes pictures one by one.
+"""Outputs for decoded frames: one class per format, each a context manager that is given the pictures one by one.
 
-Files appear under their final name only when they are complete (see :mod:`nvcodec.files`).
+Files appear under their final name only once they are complete (see :mod:`nvcodec.files`).
 """
 
 from __future__ import annotations
@@ -22,23 +22,30 @@ import numpy.typing as npt
 
 from nvcodec.errors import InputError, UsageError
 from nvcodec.files import atomic_file, temporary_path, writing
+from nvcodec.video.source import DEFAULT_FPS
 
 Picture = npt.NDArray[np.uint8]  # RGB [height, width, 3]
 
 
 class Sink(Protocol):
-    """Takes frames in order."""
+    """An output for frames in presentation order."""
 
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
     def put(self, picture: Picture, pts: int, duration: int) -> None:
-        """Take one frame; ``pts`` and ``duration`` are in ticks."""
+        """Write one frame.
+
+        Args:
+            picture: RGB, uint8 [height, width, 3].
+            pts: presentation time in ticks of the time base.
+            duration: likewise.
+        """
 
 
 class _Base:
-    """A sink whose resources are an ``ExitStack``."""
+    """A sink that releases its resources by an ``ExitStack``."""
 
     def __init__(self) -> None:
         self.stack = contextlib.ExitStack()
@@ -53,14 +60,19 @@ class _Base:
 
 
 class NullSink(_Base):
-    """Takes frames and does nothing with them: for timing."""
+    """Discards the frames, for timing."""
 
     def put(self, picture: Picture, pts: int, duration: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class Md5Sink(_Base):
-    """MD5 over the RGB bytes of all frames in order; ``DIGEST  N frames``, or a line a frame."""
+    """Prints the MD5 of the RGB bytes of all frames as ``DIGEST  N frames``, or one line per frame.
+
+    Args:
+        per_frame: whether to print one line per frame.
+        first: number of the first frame in these lines.
+    """
 
     def __init__(self, per_frame: bool, first: int = 0) -> None:
         super().__init__()
@@ -83,7 +95,7 @@ class Md5Sink(_Base):
 
 
 class RawSink(_Base):
-    """RGB bytes, frame after frame, row-major: exact. ``-`` is standard output."""
+    """Raw RGB bytes, frame by frame, row by row; lossless. ``-`` is standard output."""
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -97,15 +109,18 @@ class RawSink(_Base):
 
 
 class Y4mSink(_Base):
-    """YUV4MPEG2, 4:4:4, BT.601 limited range: not exact, because RGB to 8-bit YUV rounds; time is a constant rate."""
+    """YUV4MPEG2 in 4:4:4, BT.601, limited range, at a constant frame rate; rounding to 8-bit YUV is not lossless.
+
+    Not written by FFmpeg's muxer, because PyAV cannot give it the sample aspect.
+    """
 
     def __init__(self, path: str, width: int, height: int, fps: Fraction, sample_aspect: Fraction) -> None:
         super().__init__()
         temporary = self.stack.enter_context(atomic_file(path))
         self.file = self.stack.enter_context(temporary.open("wb"))
-        rate = fps or Fraction(25)
+        fps = fps or DEFAULT_FPS
         self.file.write(
-            f"YUV4MPEG2 W{width} H{height} F{rate.numerator}:{rate.denominator} Ip "
+            f"YUV4MPEG2 W{width} H{height} F{fps.numerator}:{fps.denominator} Ip "
             f"A{sample_aspect.numerator}:{sample_aspect.denominator} C444\n".encode()
         )
 
@@ -117,7 +132,7 @@ class Y4mSink(_Base):
 
 
 def png(picture: Picture) -> bytes:
-    """A picture as a PNG file."""
+    """Return a picture as the bytes of a PNG file."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
     frame.pts = None
     encoder = av.CodecContext.create("png", "w")
@@ -127,12 +142,18 @@ def png(picture: Picture) -> bytes:
 
 
 class PngSink(_Base):
-    """A folder of PNG files ``00000.png ...``: exact. The folder appears when all frames are written."""
+    """A folder of PNG files ``00000.png ...``; lossless. The folder appears once all frames are written.
+
+    Args:
+        path: the folder.
+        first: number of the first file.
+        overwrite: whether to remove the numbered PNG files that the folder contains.
+    """
 
     def __init__(self, path: str, first: int, overwrite: bool) -> None:
         super().__init__()
         self.target = Path(os.path.realpath(path))
-        self.next = first
+        self.number = first
         self.overwrite = overwrite
         with writing(path):
             self.target.parent.mkdir(parents=True, exist_ok=True)
@@ -142,17 +163,17 @@ class PngSink(_Base):
 
     def put(self, picture: Picture, pts: int, duration: int) -> None:
         with writing(self.target):
-            (self.folder / f"{self.next:05d}.png").write_bytes(png(picture))
-        self.next += 1
+            (self.folder / f"{self.number:05d}.png").write_bytes(png(picture))
+        self.number += 1
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             return
         with writing(self.target):
             if not self.target.exists() or not any(self.target.iterdir()):
-                self.folder.replace(self.target)  # all pictures at once
+                self.folder.replace(self.target)  # all pictures appear at once
                 return
-            if self.overwrite:  # frames of an earlier run must not stay among the new ones; nothing else is touched
+            if self.overwrite:  # frames of an earlier run must not remain among the new ones; other files stay
                 for old in self.target.iterdir():
                     if re.fullmatch(r"\d{5,}\.png", old.name) and old.is_file():
                         old.unlink()
@@ -161,11 +182,11 @@ class PngSink(_Base):
 
 
 class VideoSink(_Base):
-    """A video file through PyAV with the original time stamps.
+    """A video file, written by PyAV, with the original time stamps.
 
-    ``.mkv`` holds FFV1 in RGB, which is exact; Matroska counts milliseconds from 0, so time stamps are rounded to them
-    and negative ones shifted; PyAV cannot give it the sample aspect. ``.mp4`` holds H.264 in BT.709 YUV 4:2:0, which
-    is not exact.
+    ``.mkv`` contains FFV1 in RGB, which is lossless. Matroska counts milliseconds from 0, so time stamps are rounded to
+    them and negative ones shifted; PyAV cannot give it the sample aspect. ``.mp4`` contains H.264 in BT.709 YUV 4:2:0,
+    which is lossy.
     """
 
     def __init__(
@@ -173,28 +194,28 @@ class VideoSink(_Base):
     ) -> None:
         super().__init__()
         self.path = path
-        self.exact = path.lower().endswith(".mkv")
-        if not self.exact and (width % 2 or height % 2):
+        self.lossless = path.lower().endswith(".mkv")
+        if not self.lossless and (width % 2 or height % 2):
             raise UsageError(f".mp4 needs even sides and the video is {width}x{height}; write .mkv instead")
         temporary = self.stack.enter_context(atomic_file(path))
         self.time_base = time_base
         with self.errors():
-            self.container = av.open(str(temporary), "w", format="matroska" if self.exact else "mp4")
+            self.container = av.open(str(temporary), "w", format="matroska" if self.lossless else "mp4")
             self.stack.callback(self.container.close)
-            self.stream = self.container.add_stream("ffv1" if self.exact else "libx264", rate=fps or Fraction(25))
+            self.stream = self.container.add_stream("ffv1" if self.lossless else "libx264", rate=fps or DEFAULT_FPS)
             self.stream.width, self.stream.height = width, height
-            self.stream.pix_fmt = "bgr0" if self.exact else "yuv420p"
+            self.stream.pix_fmt = "bgr0" if self.lossless else "yuv420p"
             self.stream.time_base = self.stream.codec_context.time_base = time_base
             context: Any = self.stream.codec_context
             context.sample_aspect_ratio = sample_aspect
-            if not self.exact:
+            if not self.lossless:
                 self.stream.options = {"crf": "12"}
                 context.colorspace, context.color_range = _BT709, _LIMITED
                 context.color_primaries = context.color_trc = _BT709
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """What a container cannot hold becomes a sentence."""
+        """Turn what the container cannot hold, and other errors of PyAV, into one sentence."""
         try:
             yield
         except OverflowError:
@@ -207,7 +228,7 @@ class VideoSink(_Base):
     def put(self, picture: Picture, pts: int, duration: int) -> None:
         with self.errors():
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            if self.exact:
+            if self.lossless:
                 frame = frame.reformat(format="bgr0")
             else:
                 frame = frame.reformat(format="yuv420p", dst_colorspace=_BT709, dst_color_range=_LIMITED)
@@ -238,13 +259,23 @@ def open_sink(
     first: int = 0,
     overwrite: bool = False,
 ) -> Sink:
-    """The sink that a path's ending names.
+    """Return the sink for a path, by its ending.
 
-    ``-`` and ``.rgb`` are raw RGB, ``.y4m``, ``.mkv`` (FFV1) and ``.mp4`` (H.264) video files; anything else without
-    an ending is a folder for PNG files, whose numbers start at ``first``.
+    ``-``, ``.rgb`` and ``.raw`` are raw RGB; ``.y4m``, ``.mkv`` (FFV1) and ``.mp4`` (H.264) are video files; a path
+    without an ending is a folder of PNG files.
+
+    Args:
+        path: the output; ``-`` is standard output.
+        width: of the pictures, in pixels.
+        height: likewise.
+        time_base: seconds per tick.
+        fps: frames per second, for formats that state it; 25 if it is 0.
+        sample_aspect: width of a sample divided by its height.
+        first: number of the first PNG file.
+        overwrite: whether to replace an existing output.
 
     Raises:
-        UsageError: the ending is not known, or the target exists and ``overwrite`` is False.
+        UsageError: the ending is unknown, or the output exists and ``overwrite`` is False.
         InputError: the target cannot be written.
     """
     target = Path(path)
@@ -256,7 +287,7 @@ def open_sink(
         and target.exists()
         and not (folder and target.is_dir() and not any(target.iterdir()))
     ):
-        raise UsageError(f"{path} exists; -y overwrites it")
+        raise UsageError(f"{path} exists; set overwrite to replace it")
     if path == "-" or (suffix in (".rgb", ".raw") and not folder):
         return RawSink(path)
     if folder:
@@ -267,4 +298,4 @@ def open_sink(
         return Y4mSink(path, width, height, fps, sample_aspect)
     if suffix in (".mkv", ".mp4"):
         return VideoSink(path, width, height, time_base, fps, sample_aspect)
-    raise UsageError(f"{path}: the ending {suffix} is not known; use a folder/, .rgb, .y4m, .mkv, .mp4 or -")
+    raise UsageError(f"{path}: the ending {suffix} is unknown; use a folder/, .rgb, .y4m, .mkv, .mp4 or -")

@@ -1,4 +1,4 @@
-"""Crop and scale, as ``--crop`` and ``--scale`` define them."""
+"""Cropping and scaling of a picture."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from nvcodec.errors import UsageError
 
 
 def crop_and_scale(picture: torch.Tensor, crop: tuple[int, int] | None, scale: tuple[int, int] | None) -> torch.Tensor:
-    """Cut out the middle, then resize.
+    """Cut out the middle of a picture, then resize it.
 
     Args:
         picture: uint8 [3, height, width].
-        crop: width and height of the middle part to keep; its offset is floor(rest / 2).
-        scale: width and height of the result: bicubic with antialiasing, clamped and rounded.
+        crop: width and height of the middle part; None for the whole picture. Where the margins cannot be equal, those
+            on the left and at the top are one pixel narrower.
+        scale: width and height of the result, by antialiased bicubic interpolation; None for no resizing.
 
     Raises:
         UsageError: ``crop`` is larger than the picture.
@@ -24,7 +25,7 @@ def crop_and_scale(picture: torch.Tensor, crop: tuple[int, int] | None, scale: t
         rows, columns = picture.shape[1] - height, picture.shape[2] - width
         if rows < 0 or columns < 0:
             raise UsageError(
-                f"--crop {width}x{height} does not fit the picture, which is {picture.shape[2]}x{picture.shape[1]}"
+                f"crop {width}x{height} does not fit the picture, which is {picture.shape[2]}x{picture.shape[1]}"
             )
         picture = picture[:, rows // 2 : rows // 2 + height, columns // 2 : columns // 2 + width]
     if scale and scale != (picture.shape[2], picture.shape[1]):

@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvcodec.bench import require_extra
 from nvcodec.bench import rival_codecs as codecs
-from nvcodec.bench.bd import bd_rate, pchip
+from nvcodec.bench.bd import bd_rate
+from nvcodec.bench.chart import Line, chart
+from nvcodec.bench.measurement import ANCHOR, Bench
 from nvcodec.cli.main import run
+from nvcodec.errors import UsageError
 from nvcodec.metrics import psnr
-from nvcodec.video.sinks import open_sink
-
-RISING = st.lists(st.floats(0.01, 10.0), min_size=2, max_size=8)
-
-
-def test_pchip_by_hand() -> None:
-    """Slopes 1, 0, 3: flat at both inner points, 1.5 and 4.5 at the ends."""
-    x, y = np.array([0.0, 1, 2, 3]), np.array([0.0, 1, 1, 4])
-    assert pchip(x, y, np.array([0.5, 1.5, 2.5])).tolist() == [0.6875, 1.0, 1.9375]
-
-
-@given(RISING, RISING)
-def test_pchip_is_monotone_and_meets_its_points(across: list[float], up: list[float]) -> None:
-    count = min(len(across), len(up))
-    x, y = np.cumsum(across[:count]), np.cumsum(up[:count])
-    assert np.allclose(pchip(x, y, x), y)
-    dense = pchip(x, y, np.linspace(x[0], x[-1], 200))
-    assert (np.diff(dense) >= -1e-9 * y[-1]).all()
-
+from nvcodec.video.clip import Clip, steady
 
 CURVE = [(10_000.0, 28.0), (20_000.0, 31.0), (40_000.0, 33.0), (80_000.0, 36.0)]
+
+
+def test_bd_rate_by_hand() -> None:
+    """The anchor's slopes are 1, 3 and 3: PCHIP's derivatives there are 0, 1.5, 3 and 3, and its integral 0.375 + 2.375
+    + 5.5; the test's logarithms run straight from 1 to 10."""
+    delta = bd_rate([(np.exp(y), x) for x, y in enumerate((0, 1, 4, 7))], [(np.exp(1.0), 0), (np.exp(10.0), 3)])
+    assert delta is not None
+    assert delta.percent == pytest.approx(100 * (np.exp((16.5 - 8.25) / 3) - 1), rel=1e-5)
 
 
 @given(st.floats(0.1, 10.0))
@@ -60,6 +56,56 @@ def test_no_delta_without_common_quality(test: list[tuple[float, float]]) -> Non
     assert bd_rate(CURVE, test) is None
 
 
+def test_deltas_are_of_each_codec_against_the_anchor(tmp_path: Path) -> None:
+    """A codec with 20 % more bytes at every quality comes to +20 %; the anchor with 16.7 % fewer would be -16.7 %."""
+    bench = Bench(Clip(torch.zeros(2, 3, 16, 16, dtype=torch.uint8), *steady(2, Fraction(25))), tmp_path, "clip", {})
+    for codec, ratio in (("larger", 1.2), (ANCHOR, 1.0)):
+        for size, quality in CURVE:
+            bench.points.append(
+                {"codec": codec, "file_bytes": ratio * size, "psnr_rgb": quality, "ms_ssim": quality / 40}
+            )
+    table = bench.deltas()
+    assert table["anchor"] == {"codec": ANCHOR}
+    for quality in ("psnr_rgb", "ms_ssim"):
+        assert table[quality]["larger"]["percent"] == pytest.approx(20)
+        assert table[quality][ANCHOR]["percent"] == 0
+
+
+def curve_of(svg: str) -> list[tuple[float, float]]:
+    """Coordinates of the only line of a chart, from the upper left corner."""
+    path = re.search(r'd="([^"]*)"[^>]*stroke: #1f77b4', svg)
+    assert path
+    return [(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", path[1])]
+
+
+def test_charts_rise_to_the_upper_right() -> None:
+    points = curve_of(chart("t", "x", "y", [Line("a", [(1, 30), (10, 32), (1000, 36)])], logarithmic=True))
+    across, down = zip(*points, strict=True)
+    assert (across[2] - across[0]) / (across[1] - across[0]) == pytest.approx(3, abs=1e-3)
+    assert (down[2] - down[0]) / (down[1] - down[0]) == pytest.approx(3, abs=1e-3)
+    assert across[0] < across[1]
+    assert down[0] > down[1]
+
+
+def test_charts_are_reproducible_and_take_any_name() -> None:
+    title = "a $1 clip <in> 日本"
+    svg = chart(title, "x", "y", [Line("a", [(1, 30), (10, 32)], marks=True)])
+    assert svg == chart(title, "x", "y", [Line("a", [(1, 30), (10, 32)], marks=True)])
+    assert "a $1 clip &lt;in&gt; 日本" in svg
+    assert svg.startswith("<svg")
+
+
+def test_the_extra_is_asked_for_before_anything_is_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    require_extra()
+    monkeypatch.setattr("nvcodec.bench.EXTRA_PACKAGES", ("scipy", "no_such_package"))
+    with pytest.raises(UsageError, match=r'needs no_such_package: pip install "nvcodec\[bench\]"'):
+        require_extra()
+    assert run(["bench", "no/such/source.mkv", "-o", str(tmp_path / "bench")]) == 2
+    assert "no_such_package" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("name", codecs.CODECS)
 def test_other_codecs(tmp_path: Path, name: str) -> None:
     codec = codecs.CODECS[name]
@@ -80,11 +126,7 @@ def test_other_codecs(tmp_path: Path, name: str) -> None:
 
 @pytest.fixture
 def source(tmp_path: Path, tiny_clip: torch.Tensor) -> Path:
-    path = tmp_path / "source.mkv"
-    with open_sink(str(path), width=40, height=32, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(tiny_clip[:, :, :32, :40].permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
-    return path
+    return write_clip(tmp_path / "source.mkv", tiny_clip[:, :, :32, :40])
 
 
 def test_bench(source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

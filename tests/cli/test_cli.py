@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import write_clip
 
 import nvcodec
 from nvcodec.cli.main import run
@@ -20,15 +21,7 @@ KINDS = {"weights", "skip_weights", "embeddings", "skip_features", "grids", "sid
 
 @pytest.fixture
 def source(tmp_path: Path, tiny_clip: torch.Tensor) -> Path:
-    from fractions import Fraction
-
-    from nvcodec.video.sinks import open_sink
-
-    path = tmp_path / "source.mkv"
-    with open_sink(str(path), width=42, height=33, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(tiny_clip.permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
-    return path
+    return write_clip(tmp_path / "source.mkv", tiny_clip)
 
 
 def md5_of(data: bytes) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import reference_decoder
 import torch
-from conftest import moving_squares
+from conftest import moving_squares, write_clip
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import random_stream
@@ -24,7 +24,6 @@ from nvcodec.format.arithmetic.interpolation import between
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import write_stream
 from nvcodec.metrics import psnr
-from nvcodec.video.sinks import open_sink
 from nvcodec.video.source import Selection, read_clip
 
 CLIP = moving_squares(9, 32, 40)
@@ -103,10 +102,7 @@ def test_segments_out_of_order_have_no_even_rate() -> None:
 
 
 def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source, out = str(tmp_path / "source.mkv"), str(tmp_path / "out.sdmn")
-    with open_sink(source, width=40, height=32, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(CLIP.permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
+    source, out = str(write_clip(tmp_path / "source.mkv", CLIP)), str(tmp_path / "out.sdmn")
     clip = read_clip(source, Selection(every=2))
     assert torch.equal(clip.frames[:], CLIP[::2])  # type: ignore[index]
     assert [float(duration * clip.time_base) for _, duration in clip.ticks[:-1]] == [0.08] * 4

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import InterruptAt, moving_squares
+from conftest import InterruptAt, moving_squares, write_clip
 
 import nvcodec
 from nvcodec.cli.main import run as command
@@ -24,7 +23,6 @@ from nvcodec.format.operations import Below
 from nvcodec.format.stream_reader import layer_ends, read_stream
 from nvcodec.metrics import psnr
 from nvcodec.video.frames import StoredFrames
-from nvcodec.video.sinks import open_sink
 
 NOISE = torch.randn(6, 3, 45, 61, generator=torch.Generator().manual_seed(0))
 CLIP = (moving_squares(6, 45, 61) + 8 * NOISE).clamp(0, 255).round().to(torch.uint8)  # coded sides are larger
@@ -203,10 +201,7 @@ def test_refused(three: Encoded, tmp_path: Path) -> None:
 
 
 def test_on_the_command_line(three: Encoded, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = str(tmp_path / "source.mkv")
-    with open_sink(source, width=61, height=45, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(CLIP.permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
+    source = str(write_clip(tmp_path / "source.mkv", CLIP))
     two, base, again = (str(tmp_path / name) for name in ("two.sdmn", "base.sdmn", "again.sdmn"))
     common = ["-j", "1", "--device", "cpu", "--steps", "40", "-q"]
     assert command(["encode", source, "-o", two, "--size", "8k,8k", *common]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import moving_squares
+from conftest import moving_squares, write_clip
 
 import nvcodec
 from nvcodec.cli.main import run as command
@@ -68,15 +68,8 @@ def test_identity() -> None:
 
 def test_weights_from_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Masks are cut as the source is, and what they show comes out better."""
-    from fractions import Fraction
-
-    from nvcodec.video.sinks import open_sink
-
     for name, pictures in (("clip.mkv", CLIP), ("masks", masks()), ("few", masks()[:2]), ("black", 0 * CLIP)):
-        options = {"width": 40, "height": 32, "time_base": Fraction(1, 25), "fps": Fraction(25)}
-        with open_sink(str(tmp_path / name), **options) as sink:  # type: ignore[arg-type]
-            for place, picture in enumerate(pictures.permute(0, 2, 3, 1).contiguous().numpy()):
-                sink.put(picture, place, 1)
+        write_clip(tmp_path / name, pictures)
     out = tmp_path / "out.sdmn"
     common = ["encode", str(tmp_path / "clip.mkv"), "-o", str(out), "--size", "12k", "--device", "cpu", "-y", "-q"]
     line = [*common, "--start", "1", "--frames", "2", "--steps", "200", "--loss", "l1"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import moving_squares
+from conftest import moving_squares, write_clip
 
 import nvcodec
 from nvcodec.cli.main import run as command
@@ -318,15 +318,7 @@ def test_interruption() -> None:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    from fractions import Fraction
-
-    from nvcodec.video.sinks import open_sink
-
-    path = tmp_path / "source.mkv"
-    with open_sink(str(path), width=40, height=32, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(CLIP.permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
-    return path
+    return write_clip(tmp_path / "source.mkv", CLIP)
 
 
 def start(source: Path, out: Path, *more: str) -> subprocess.Popen[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import InterruptAt, moving_squares
+from conftest import InterruptAt, moving_squares, write_clip
 
 import nvcodec
 from nvcodec.cli.main import run as command
@@ -20,7 +19,6 @@ from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.encoding.sizing import Sizing
 from nvcodec.errors import Interrupted, UsageError
 from nvcodec.format.stream_reader import read_stream
-from nvcodec.video.sinks import open_sink
 
 CPU = torch.device("cpu")
 
@@ -130,10 +128,7 @@ def test_interrupted_on_the_way_to_a_size(clip: torch.Tensor, tmp_path: Path, st
 
 
 def test_targets_on_the_command_line(clip: torch.Tensor, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = str(tmp_path / "source.mkv")
-    with open_sink(source, width=64, height=48, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(clip.permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
+    source = str(write_clip(tmp_path / "source.mkv", clip))
     common = ["encode", source, "-j", "1", "--device", "cpu", "--steps", "60"]
     ladder = ["-o", str(tmp_path / "out-{}.sdmn"), "--target-size", "12kB,0.01MB", "--json", "-q"]
     assert command([*common, *ladder]) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import moving_squares
+from conftest import moving_squares, write_clip
 
 import nvcodec
 from nvcodec.cli.main import run as command
@@ -68,15 +68,8 @@ def test_the_same_network_starts_where_the_file_ended(early: nvcodec.Encoded) ->
 
 
 def test_on_the_command_line(early: nvcodec.Encoded, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    from fractions import Fraction
-
-    from nvcodec.video.sinks import open_sink
-
-    source, init = tmp_path / "clip.mkv", tmp_path / "early.sdmn"
+    source, init = write_clip(tmp_path / "clip.mkv", CLIP), tmp_path / "early.sdmn"
     init.write_bytes(early.data)
-    with open_sink(str(source), width=40, height=32, time_base=Fraction(1, 25), fps=Fraction(25)) as sink:
-        for place, picture in enumerate(CLIP.permute(0, 2, 3, 1).contiguous().numpy()):
-            sink.put(picture, place, 1)
     line = ["encode", str(source), "-o", str(tmp_path / "out.sdmn"), "--size", "12k", "--steps", "5", "--device", "cpu"]
     assert command([*line, "-y", "--init", str(init)]) == 0
     assert command([*line, "-y", "--init", str(source)]) == 3

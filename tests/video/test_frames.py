@@ -56,7 +56,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(stored, "_file", Full())
-    with pytest.raises(InputError, match=r"cannot keep the frames in .*: No space"):
+    with pytest.raises(InputError, match=r"cannot store the frames in .*: No space"):
         stored.append(CLIP[0])
 
 

@@ -14,6 +14,7 @@ from conftest import moving_squares
 
 from nvcodec.errors import InputError, UsageError
 from nvcodec.files import atomic_file
+from nvcodec.video.clip import Clip, steady
 from nvcodec.video.sinks import open_sink
 from nvcodec.video.source import Selection, natural_key, read_clip
 from nvcodec.video.transform import crop_and_scale
@@ -57,6 +58,26 @@ def test_outputs_that_are_near(tmp_path: Path, pictures: np.ndarray, name: str, 
     assert 10 * np.log10(255**2 / float(error)) > least
 
 
+def test_y4m_to_the_byte(tmp_path: Path) -> None:
+    """Two flat frames: BT.601 in limited range, three whole planes each."""
+    colours = np.array([[200, 40, 90], [10, 220, 130]], np.uint8)
+    pictures = np.broadcast_to(colours[:, None, None], (2, 18, 22, 3))
+    data = save(tmp_path / "x.y4m", pictures, sample_aspect=Fraction(16, 9)).read_bytes()
+    header, *frames = data.split(b"FRAME\n")
+    assert header == b"YUV4MPEG2 W22 H18 F25:1 Ip A16:9 C444\n"
+    assert [len(frame) for frame in frames] == [3 * 18 * 22] * 2
+    for frame, (red, green, blue) in zip(frames, colours.astype(float), strict=True):
+        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        expected = (
+            16 + luma * 219 / 255,
+            128 + (blue - luma) * 112 / 255 / 0.886,
+            128 + (red - luma) * 112 / 255 / 0.701,
+        )
+        for plane, value in zip(np.frombuffer(frame, np.uint8).reshape(3, -1), expected, strict=True):
+            assert len(set(plane)) == 1
+            assert plane[0] == pytest.approx(value, abs=1)
+
+
 @pytest.mark.parametrize("name", ["x.mkv", "x.mp4"])
 def test_time_stamps_survive(tmp_path: Path, pictures: np.ndarray, name: str) -> None:
     clip = read_clip(save(tmp_path / name, pictures))
@@ -68,7 +89,7 @@ def test_time_stamps_survive(tmp_path: Path, pictures: np.ndarray, name: str) ->
 def test_outputs_are_not_overwritten(tmp_path: Path, pictures: np.ndarray) -> None:
     for name in ("x.mkv", "frames/"):
         save(tmp_path / name, pictures) if not name.endswith("/") else save(tmp_path / "frames", pictures)
-        with pytest.raises(UsageError, match="-y overwrites"):
+        with pytest.raises(UsageError, match="exists; set overwrite"):
             open_sink(str(tmp_path / name), width=4, height=4, time_base=Fraction(1), fps=Fraction(1))
     (tmp_path / "frames" / "holiday.png").write_bytes(b"mine")
     save(tmp_path / "frames", pictures[:2], overwrite=True)
@@ -243,3 +264,11 @@ def test_what_odd_files_say(clips: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_no_video(clips: Path, name: str) -> None:
     with pytest.raises(InputError):
         read_clip(clips / "odd" / name)
+
+
+def test_a_clip_checks_its_frames() -> None:
+    """The mistake is a ValueError, as Python has it, and one of nvcodec's own."""
+    for frames, ticks in ((torch.zeros(2, 3, 16, 16), 2), (torch.zeros(2, 3, 16, 16, dtype=torch.uint8), 3)):
+        with pytest.raises(UsageError) as caught:
+            Clip(frames, *steady(ticks, Fraction(25)))
+        assert isinstance(caught.value, ValueError)

@@ -141,10 +141,10 @@ def _reading(path: Path) -> Iterator[dict[str, Any]]:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         yield arrays
+    except UsageError:  # which is a ValueError
+        raise
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {path}") from None
-    except UsageError:
-        raise
     except (
         OSError,
         zipfile.BadZipFile,
