@@ -38,6 +38,6 @@ def command(file: str, layers: int, output: str, max_pixels: int | None, max_mem
     if os.path.isdir(output):
         raise UsageError(f"{output} is a folder; name the .sdmn file to write")
     if os.path.exists(output) and not overwrite:
-        raise UsageError(f"{output} exists; -y overwrites it")
+        raise UsageError(f"{output} exists; -y replaces it")
     with atomic_file(output) as temporary:
         temporary.write_bytes(kept)

@@ -97,7 +97,7 @@ class EncodeJob:
             if is_same_file(output, self.source):
                 raise UsageError(f"{output} is the source; give the output another name")
             if os.path.exists(output) and not config.overwrite:
-                raise UsageError(f"{output} exists; `overwrite=True` overwrites it")
+                raise UsageError(f"{output} exists; `overwrite=True` replaces it")
         if config.resume and path is None:
             raise UsageError("`resume` needs an output that is a file, beside which the checkpoint lies")
         if path is not None and path.exists() and not (config.resume or config.overwrite):

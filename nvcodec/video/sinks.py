@@ -287,7 +287,7 @@ def open_sink(
         and target.exists()
         and not (folder and target.is_dir() and not any(target.iterdir()))
     ):
-        raise UsageError(f"{path} exists; set overwrite to replace it")
+        raise UsageError(f"{path} exists; `overwrite=True` replaces it")
     if path == "-" or (suffix in (".rgb", ".raw") and not folder):
         return RawSink(path)
     if folder:

@@ -190,7 +190,7 @@ def test_output_exists(writer: str, places: Any, tmp_path: Path, capfd: pytest.C
     else:
         output.write_text("mine")
     assert run(places(WRITERS[writer])) == 2
-    assert " exists; " in sentence(capfd)
+    assert " exists; -y replaces it" in sentence(capfd)
     assert (output / "mine.txt" if writer == "png" else output).read_text() == "mine"
     assert run(places([*WRITERS[writer], "-y"])) == 0
     if writer == "png":
