@@ -17,7 +17,6 @@ from nvcodec.encoding.fit import checkpoint
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.fit.fit_loop import run
 from nvcodec.encoding.fit.fit_options import FitOptions
-from nvcodec.encoding.fit.rate_control import rate_term
 from nvcodec.encoding.model.decoder_network import Decoder
 from nvcodec.encoding.model.network_shape import FeatureGridShape
 from nvcodec.encoding.model.shape_solver import solve
@@ -128,15 +127,6 @@ def test_bits_are_about_the_entropy() -> None:
         counts = np.unique(conv.integers().detach().numpy(), return_counts=True)[1]
         total -= float((counts * np.log2(counts / counts.sum())).sum())
     assert rounding.bits().item() == pytest.approx(total, rel=0.2)
-
-
-def test_price() -> None:
-    """Twice the bits cost ``worth`` dB of the loss, at the margin."""
-    loss = torch.tensor(0.01)
-    bits = torch.tensor(5000.0, requires_grad=True)
-    rate_term(loss, bits, 1.5).backward()
-    octave = 5000 * math.log(2) * bits.grad.item()  # type: ignore[union-attr]
-    assert octave == pytest.approx(0.01 * 1.5 * math.log(10) / 10)
 
 
 def test_rate_buys_bytes() -> None:
