@@ -67,9 +67,9 @@ def load_optimiser_tensors(optimisers: Sequence[ScheduledOptimiser], tensors: Ma
     for name, tensor in tensors.items():
         number, index, kind = name.split(".")
         parameter = optimisers[int(number)].parameters[int(index)]
-        # Fused Adam walks through memory: its averages have to have the parameter's memory layout.
-        if tensor.shape == parameter.shape:
-            tensor = torch.empty_like(parameter).copy_(tensor)
-        states[int(number)].setdefault(int(index), {})[kind] = tensor
+        # Copies, so that the optimiser does not update what it was restored from. Fused Adam walks through memory: its
+        # averages have to have the parameter's memory layout.
+        layout = parameter if tensor.shape == parameter.shape else tensor
+        states[int(number)].setdefault(int(index), {})[kind] = torch.empty_like(layout).copy_(tensor)
     for scheduled, state in zip(optimisers, states, strict=True):
         scheduled.optimiser.load_state_dict({**scheduled.optimiser.state_dict(), "state": state})
