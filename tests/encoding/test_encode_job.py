@@ -20,9 +20,11 @@ from nvcodec.encoding import encode_job
 from nvcodec.encoding.assembly import frames_per_checksum
 from nvcodec.encoding.clip_header import base_stream
 from nvcodec.encoding.encode_job import EncodeJob, output_names
+from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.fit.losses import SQUARED_ERROR
 from nvcodec.encoding.layer_job import LayerJob
 from nvcodec.encoding.model.decoder_network import ReferenceLayer
+from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.encoding.sizing import Sizing
 from nvcodec.video.clip import Clip, Color, steady
 
@@ -68,7 +70,9 @@ def layers_of(
     job = EncodeJob(CLIP, output, config)
     task = job.make_task(CLIP, SQUARED_ERROR, lambda: False)
     job.fit_layers(task, config.layer_sizes, lower_layers, cast(Any, "init"))
-    assert [[file.data for file in files] for files in job.files] == [[b"%d" % (layer.parameters or 0)] for layer in Layer.made]
+    assert [[file.data for file in files] for files in job.files] == [
+        [f"{layer.parameters}".encode()] for layer in Layer.made
+    ]
     return Layer.made
 
 
@@ -152,6 +156,29 @@ def test_the_size_for_a_quality_is_that_of_a_fit_of_ordinary_length(options: dic
     assert asked[0][2].steps == steps
 
 
+class Ladder(LayerJob):
+    """Records the state of the fit from which each file is made, and moves it on."""
+
+    states: list[tuple[int, bytes]]
+
+    def make_file(self, target: int | None, checkpointer: Any, shared: Any = None) -> Any:
+        weights = torch.cat([parameter.detach().flatten() for parameter in self.fit.network.parameters()])
+        self.states.append((self.fit.budget.step, weights.numpy().tobytes()))
+        self.fit.advance()
+        return target
+
+
+def test_the_files_of_a_ladder_begin_with_the_same_fit() -> None:
+    config = EncodeConfig(target_size=[4000, 5000, 6000], steps=20)
+    task = EncodeJob(CLIP, None, config).make_task(CLIP, SQUARED_ERROR, lambda: False)
+    job = Ladder(task, 8000, b"", None)
+    job.fit, job.states = Fit(FRAMES, solve(8000, 40, 32, 4), job.options, torch.device("cpu")), []
+    job.fit.advance()
+    assert job.make_ladder(None) == [4000, 5000, 6000]
+    assert len(set(job.states)) == 1
+    assert job.states[0][0] == 1
+
+
 def test_an_enhancement_layer_has_no_invertible_connection() -> None:
     features = torch.zeros(4, 6, 16, 20, dtype=torch.int16)
     reference = ReferenceLayer(FRAMES, features, 4, 0, 0, 1, bits=3000.0)
@@ -179,7 +206,10 @@ def test_the_source_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def header(
-    ticks: Sequence[tuple[int, int]], time_base: Fraction = Fraction(1, 90), aspect: Fraction = Fraction(1), seed: int = 5
+    ticks: Sequence[tuple[int, int]],
+    time_base: Fraction = Fraction(1, 90),
+    aspect: Fraction = Fraction(1),
+    seed: int = 5,
 ) -> Any:
     clip = Clip(FRAMES[: len(ticks)], list(ticks), time_base, Color(9, 16, 8, 2), aspect)
     return base_stream(clip, cast(Any, None), seed)
@@ -209,7 +239,7 @@ def test_durations_that_differ_are_stored() -> None:
     [
         (Fraction(100_001, 100_000), Fraction(1)),  # the nearest with terms of 16 bits
         (Fraction(70_000, 3), Fraction(1)),  # none is near
-        (Fraction(1, 70_000), Fraction(1)),
+        (Fraction(1, 70_000), Fraction(1, 65_535)),
         (Fraction(65_535, 2), Fraction(65_535, 2)),
     ],
 )
@@ -220,7 +250,15 @@ def test_a_sample_aspect_has_terms_of_16_bits(aspect: Fraction, stored: Fraction
 
 @pytest.mark.parametrize(
     ("frames", "parameters", "group"),
-    [(10, 80_000, 1), (10, 79_999, 2), (10, 40_000, 2), (10, 39_999, 4), (10, 100, 10), (1, 100, 1), (600, 300_000, 16)],
+    [
+        (10, 80_000, 1),
+        (10, 79_999, 2),
+        (10, 40_000, 2),
+        (10, 39_999, 4),
+        (10, 100, 10),
+        (1, 100, 1),
+        (600, 300_000, 32),
+    ],
 )
 def test_checksums_are_a_small_share_of_the_file(frames: int, parameters: int, group: int) -> None:
     """One per 8000 parameters at most."""

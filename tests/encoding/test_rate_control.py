@@ -15,6 +15,7 @@ from conftest import moving_squares
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.joint_fit import fit_jointly, joint_step
+from nvcodec.encoding.fit.losses import Loss
 from nvcodec.encoding.fit.rate_control import LAMBDA_RANGE, RateController, rate_term
 from nvcodec.encoding.model.decoder_network import ReferenceLayer
 from nvcodec.encoding.model.shape_solver import solve
@@ -182,14 +183,14 @@ def constant(decoded: torch.Tensor, source: torch.Tensor, frames: Sequence[int])
     return 1 + 0 * decoded.sum()
 
 
-def quantised_fit(reference_channels: int = 0, **options: Any) -> Fit:
+def quantised_fit(reference_channels: int = 0, loss: Loss = constant, **options: Any) -> Fit:
     """A fit at the beginning of its last phase; with channels, of a layer above a grey one of 3000 bits."""
     shape = solve(12_000, 40, 32, 4, reference_channels=reference_channels)
     reference = None
     if reference_channels:
         features = torch.zeros(4, reference_channels, 16, 20, dtype=torch.int16)
         reference = ReferenceLayer(torch.full_like(CLIP, 128), features, 4, 0, 0, 1, bits=3000.0)
-    fit = Fit(CLIP, shape, FitOptions(**{"steps": 40, "rd_lambda": 1.5, **options}), CPU, constant, reference)
+    fit = Fit(CLIP, shape, FitOptions(**{"steps": 40, "rd_lambda": 1.5, **options}), CPU, loss, reference)
     fit.start_quantisation()
     fit.quant_steps.apply_to_decoder()
     return fit
@@ -215,9 +216,9 @@ def test_a_fit_counts_the_bits_of_lower_layers() -> None:
     torch.testing.assert_close(gradients[1], gradients[0] / 2)
 
 
-def two_layers() -> list[Fit]:
-    base = quantised_fit()
-    return [base, quantised_fit(reference_channels=base.shape.channels[-2])]
+def two_layers(loss: Loss = constant) -> list[Fit]:
+    base = quantised_fit(loss=loss)
+    return [base, quantised_fit(base.shape.channels[-2], loss)]
 
 
 def test_a_joint_fit_counts_lower_layers_too() -> None:
@@ -234,6 +235,20 @@ def test_a_joint_fit_counts_lower_layers_too() -> None:
     together = lower + upper
     torch.testing.assert_close(step_gradient(fits[0]), weight * lower_slope * (1 / lower + 1 / together))
     torch.testing.assert_close(step_gradient(fits[1]), weight * upper_slope / together)
+
+
+def test_a_joint_fit_minimises_decibels() -> None:
+    """The unit of the loss does not matter: all gradients are relative to its value."""
+    gradients = []
+    for unit in (1.0, 100.0):
+        fits = two_layers(lambda decoded, source, frames, unit=unit: unit * (decoded - source).square().mean())  # type: ignore[misc]
+        for fit in fits:
+            fit.rate.set_target(1.0)
+        joint_step(fits, 0.0, 0.0)
+        gradients.append([fit.decoder.head.weight.grad for fit in fits])
+    for one, other in zip(*gradients, strict=True):
+        assert one is not None and other is not None and one.abs().max() > 0
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 
 
 def test_a_joint_fit_steers_each_layer() -> None:

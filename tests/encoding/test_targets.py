@@ -262,7 +262,7 @@ def test_one_attempt_saves_at_most_an_octave() -> None:
 
 def test_an_attempt_that_fails_is_taken_back() -> None:
     """The next one begins where the last good one ended, and aims between the two."""
-    fit, before = saved([31.0, 30.5, 29.5, 30.0])
+    fit, before = saved([31.0, 30.5, 29.5, 30.02])
     good, failed = before - 0.25, before - 0.25 - 0.125
     between = good - (good - failed) * (0.5 - 0.03) / (0.5 + 0.5)
     assert [step for step, _ in fit.states] == [200, 300, 400, 400]
