@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.encoding.quantizer.initial_steps import set_initial_steps
 from nvcodec.encoding.quantizer.learned_steps import QUARTERS, LearnedSteps
 from nvcodec.encoding.quantizer.nearest_steps import factor_of
-from nvcodec.errors import UsageError
 from nvcodec.format.stream_reader import read_stream
 
 CPU = torch.device("cpu")
@@ -162,9 +160,3 @@ def test_without_rate_steps_stay() -> None:
     before = fit.quant_steps.fineness.detach().clone()
     run(fit)
     assert torch.equal(fit.quant_steps.fineness, before)
-
-
-@pytest.mark.parametrize("worth", [-1.0, 21.0, math.nan])
-def test_bad_lambda(worth: float) -> None:
-    with pytest.raises(UsageError, match="`rd_lambda` takes dB"):
-        nvcodec.encode(CLIP, size=30_000, steps=1, rd_lambda=worth)

@@ -114,9 +114,9 @@ def after(steps: int, size: int, init: bytes | None, clip: torch.Tensor = CLIP[:
     return fit.finish().psnr(fit.frames)
 
 
-@pytest.mark.parametrize(("size", "start"), [(12_000, 0), (12_000, 4), (15_000, 0), (10_000, 0)])
+@pytest.mark.parametrize(("size", "start"), [(12_000, 4), (15_000, 0), (10_000, 0)])
 def test_a_warm_start_is_ahead(early: nvcodec.Encoded, size: int, start: int) -> None:
-    """Of the same clip, the frames that follow, a larger network, a smaller one."""
+    """Of the frames that follow, of a larger network, of a smaller one."""
     clip = CLIP[start : start + 4]
     assert after(40, size, early.data, clip) > after(40, size, None, clip) + 1
 
