@@ -36,7 +36,7 @@ from benchmarks.machine import provenance  # noqa: E402
 
 Command = tuple[str, ...]
 
-HALVES = {"decoder": decoder_bugs.BUGS, "encoder": encoder_bugs.BUGS}
+HALVES: dict[str, Sequence[Bug]] = {"decoder": decoder_bugs.BUGS, "encoder": encoder_bugs.BUGS}
 CONFORMANCE: Command = (sys.executable, "tools/conformance.py", "--in-process", "nvcodec")
 # Without its own setting of the path, which would put this repository before the copy.
 PYTEST: Command = (sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-o", "pythonpath=tools tests")
