@@ -17,7 +17,6 @@ import torch
 
 from baselines.dnerv import DNeRV, DNeRVShape
 from baselines.ffnerv import FFNeRV, FFNeRVShape
-from nvcodec.encoding.export.operation_builder import BIAS_PEAK
 from nvcodec.encoding.fit.fit import Fitted
 from nvcodec.encoding.model.convolution import Conv
 from nvcodec.encoding.model.decoder_network import Decoder, integers
@@ -26,6 +25,7 @@ from nvcodec.encoding.quantizer.nearest_steps import factor_of, nearest_index
 from nvcodec.format.entropy.chunks import decode_chunk, encode_chunk
 from nvcodec.format.entropy.contexts import Rows
 from nvcodec.format.fields import Cursor, varint
+from nvcodec.format.operations import BIAS_PEAK
 from nvcodec.format.stream_writer import latents_payload
 from nvcodec.format.units import LatentsHead
 

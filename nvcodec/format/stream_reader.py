@@ -29,7 +29,16 @@ from nvcodec.format.entropy.contexts import Rows
 from nvcodec.format.fields import Cursor
 from nvcodec.format.inference import MAX_LIVE, Tensor, infer
 from nvcodec.format.limits import NO_LIMITS, Limits, Network, requirements
-from nvcodec.format.operations import Conv, Grid, LatentKind, Op, Transmitted, beside_trunk, unpack_ops, weight_shape
+from nvcodec.format.operations import (
+    Conv,
+    Grid,
+    LatentKind,
+    Op,
+    Transmitted,
+    skip_connection_ops,
+    unpack_ops,
+    weight_shape,
+)
 from nvcodec.format.stream import ConvWeights, Entry, Layer, Segment, Stream, UnitReport
 from nvcodec.format.units import (
     CRC_BYTES,
@@ -451,7 +460,7 @@ class _Reader:
     def weights(self, unit: Unit, ops: tuple[Op, ...], tensors: tuple[Tensor, ...]) -> dict[int, ConvWeights]:
         cursor = self.cursor(unit)
         convs = {}
-        skip = beside_trunk(ops)
+        skip = skip_connection_ops(ops)
         for place, op in enumerate(ops):
             if not isinstance(op, Conv):
                 continue

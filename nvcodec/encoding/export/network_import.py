@@ -26,7 +26,7 @@ from nvcodec.format.operations import (
     Shuffle,
     Subtract,
     Table,
-    beside_trunk,
+    skip_connection_ops,
 )
 from nvcodec.format.stream import Layer
 
@@ -75,7 +75,7 @@ def restore(layer: Layer) -> Restored:
     ops = layer.ops
     shifts = known_shifts(ops)
     units = {place: 2.0**-shift for place, shift in shifts.items()}
-    beside = beside_trunk(ops)
+    beside = skip_connection_ops(ops)
     trunk: list[RestoredConv] = []
     skips: list[RestoredConv] = []
     grids: list[tuple[Floats, RestoredConv]] = []

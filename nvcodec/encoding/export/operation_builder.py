@@ -20,13 +20,12 @@ from nvcodec.errors import NvcodecError
 from nvcodec.format.arithmetic.bounds import LIMIT, reach, rounded_bias
 from nvcodec.format.arithmetic.step_indices import MAX_STEP, MULTIPLIERS, SECOND_SHIFTS
 from nvcodec.format.inference import Tensor, infer_one
+from nvcodec.format.operations import BIAS_PEAK, Function, Op, Table
 from nvcodec.format.operations import Conv as ConvOp
-from nvcodec.format.operations import Function, Op, Table
 from nvcodec.format.stream import ConvWeights
 
 PRE_PEAK = 2047  # pre-activations and features: 12 bits
 FINEST = 12  # the finest unit of a table's input is 2^-12
-BIAS_PEAK = 2047
 BIAS_FRACTION = 4  # a bias unit is at most a quarter of a result's
 IDLE_STEP = 64  # the step index of a convolution that has no weights but zeros
 HEADROOM = 1.02  # integers may come out slightly above the float maximum
