@@ -26,7 +26,7 @@ from nvcodec.format.entropy.chunks import decode_chunk, encode_chunk
 from nvcodec.format.entropy.contexts import Rows
 from nvcodec.format.fields import Cursor, varint
 from nvcodec.format.operations import BIAS_PEAK
-from nvcodec.format.stream_writer import latents_payload
+from nvcodec.format.payloads import pack_latents
 from nvcodec.format.units import LatentsHead
 
 NETWORKS: dict[str, tuple[Any, Any]] = {"DNeRV": (DNeRVShape, DNeRV), "FFNeRV": (FFNeRVShape, FFNeRV)}
@@ -43,7 +43,7 @@ def write(fitted: Fitted) -> bytes:
     stored += [(grid.integers(), grid.step) for grid in decoder.grids.values() if grid.step is not None]
     for values, step in stored:
         held = values.detach().cpu().numpy().astype(np.int16)
-        out += struct.pack("<f", step.item()) + latents_payload(0, 0, held)
+        out += struct.pack("<f", step.item()) + pack_latents(0, 0, held)
     units = input_units(decoder)
     for conv in decoder.convs():
         assert conv.step is not None

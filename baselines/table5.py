@@ -36,7 +36,7 @@ from benchmarks.machine import provenance
 from nvcodec.cli.options import SizeType
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.encoding.model import network_shape as shape
-from nvcodec.format.accounting import by_layer
+from nvcodec.format.describe import by_layer
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
 from nvcodec.video.clip import Clip

@@ -60,7 +60,7 @@ def command(
 
     Give the --crop, --scale, --start, --frames and --every that the file was encoded with.
     """
-    from nvcodec.format.accounting import bits_per_pixel, by_layer
+    from nvcodec.format.describe import bits_per_pixel, by_layer
     from nvcodec.format.stream_reader import read_stream
 
     limits = Limits(max_pixels, max_memory)

@@ -7,7 +7,8 @@ import json
 import click
 
 from nvcodec.cli.options import limit_options, note, read_bytes
-from nvcodec.format.accounting import KINDS, bits_per_pixel, by_layer, bytes_by_kind, describe, requirements_of
+from nvcodec.format.accounting import KINDS, bytes_by_kind
+from nvcodec.format.describe import bits_per_pixel, by_layer, describe, requirements_of
 from nvcodec.format.limits import Limits, level_of
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-UNFOLD_LIMIT = 2**24  # elements of one unfolded strip
+from nvcodec.format.limits import UNFOLDED_STRIP
 
 
 class _Flags:
@@ -109,13 +109,13 @@ def unfold_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
         weight: [out, in, kernel height, kernel width], odd kernel sides.
         bias: [out].
 
-    Works through strips of rows, so that no unfolded strip has more than ``UNFOLD_LIMIT`` elements (or one row).
+    Works through strips of rows, so that no unfolded strip has more than ``UNFOLDED_STRIP`` elements (or one row).
     """
     batch, _, height, width = x.shape
     out, channels, kernel_height, kernel_width = weight.shape
     top, left = kernel_height // 2, kernel_width // 2
     padded = F.pad(x, (left, left, top, top))
-    rows = max(1, UNFOLD_LIMIT // (channels * kernel_height * kernel_width * width))
+    rows = max(1, UNFOLDED_STRIP // (channels * kernel_height * kernel_width * width))
     flat = weight.reshape(out, -1)
     result = x.new_empty((batch, out, height, width))
     for frame in range(batch):

@@ -20,7 +20,7 @@ from nvcodec.encoding.fit.fit import Fit, Fitted
 from nvcodec.encoding.fit.targets import rounded_bytes
 from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.errors import VerificationError
-from nvcodec.format.accounting import quality_key
+from nvcodec.format.describe import quality_key
 from nvcodec.format.stream import Layer, Segment, Stream
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import append_layer, write_stream

@@ -121,7 +121,7 @@ class Cursor:
         else:
             raise CorruptStreamError(f"{self.what} has an integer that does not end")
         if value > high:
-            raise CorruptStreamError(f"{self.what} has the integer {value} where at most {high} may stand")
+            raise CorruptStreamError(f"{self.what} has the integer {value} where at most {high} is allowed")
         return value
 
     def end(self) -> None:

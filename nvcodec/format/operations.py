@@ -60,33 +60,42 @@ class Op(Record):
 
 
 @dataclasses.dataclass(frozen=True)
-class Latent(Op):
-    """Integers transmitted in LATENTS units for each frame: the embedding E or a skip feature f."""
+class Transmitted(Op):
+    """Base of the operations whose tensors are transmitted in LATENTS units."""
 
-    CODE, NAME = 1, "LATENT"
     channels: int = u16(1)
     height: int = u16(1)
     width: int = u16(1)
     low: int = i16(-128, 127)
     high: int = i16(-128, 127)
-    kind: int = u8(0, 1)
+
+    @property
+    def elements(self) -> int:
+        """Integers of one tensor."""
+        return self.channels * self.height * self.width
 
     def transmitted(self, frames: int) -> int:
         """Number of tensors transmitted for a segment of ``frames`` frames."""
         return frames
 
+    def transmitted_values(self, frames: int) -> int:
+        """Number of integers transmitted for a segment of ``frames`` frames; raises as :meth:`transmitted`."""
+        return self.transmitted(frames) * self.elements
+
 
 @dataclasses.dataclass(frozen=True)
-class Grid(Op):
-    """Integers transmitted in LATENTS units for ``knots`` times, evenly spread over the segment, and interpolated
-    between these in units of 2^-shift."""
+class Latent(Transmitted):
+    """One tensor per frame: the embedding E or a skip feature f."""
+
+    CODE, NAME = 1, "LATENT"
+    kind: int = u8(0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid(Transmitted):
+    """Tensors for ``knots`` times, spread evenly over the segment; interpolated between these in units of 2^-shift."""
 
     CODE, NAME = 14, "GRID"
-    channels: int = u16(1)
-    height: int = u16(1)
-    width: int = u16(1)
-    low: int = i16(-128, 127)
-    high: int = i16(-128, 127)
     knots: int = u16(1)
     shift: int = u8(0, 8)
 
@@ -99,9 +108,6 @@ class Grid(Op):
         if self.knots > frames:
             raise CorruptStreamError(f"a GRID has {self.knots} knots for {frames} frames")
         return self.knots
-
-
-Transmitted = Latent | Grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,7 +291,7 @@ def unpack_ops(cursor: Cursor) -> tuple[Op, ...]:
     """
     count = cursor.integer("H")
     if not 1 <= count <= MAX_OPS:
-        raise CorruptStreamError(f"a network has {count} operations; 1 to {MAX_OPS} may stand")
+        raise CorruptStreamError(f"a network has {count} operations; 1 to {MAX_OPS} are allowed")
     ops = []
     for _ in range(count):
         code = cursor.integer("B")

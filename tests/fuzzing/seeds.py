@@ -83,7 +83,7 @@ def seed(name: str, data: bytes) -> Seed:
     """The seed that a stream makes. Of one that is refused the fields are known up to where it is."""
     found: dict[int, list[Field]] = {}
     tracer = type("Tracer", (_Tracer,), {"found": found})
-    with mock.patch("nvcodec.format.stream_reader.Cursor", tracer), contextlib.suppress(NvcodecError):
+    with mock.patch("nvcodec.format.units.Cursor", tracer), contextlib.suppress(NvcodecError):
         read_stream(data)
     parts, fields, place = blocks.split(data), [], 0
     for number, part in enumerate(parts):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
-from nvcodec.format.accounting import describe
+from nvcodec.format.describe import describe
 from nvcodec.format.inference import measure
 from nvcodec.format.operations import Table
 from nvcodec.format.stream import Stream

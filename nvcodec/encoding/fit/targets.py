@@ -21,7 +21,7 @@ from nvcodec.errors import UsageError
 from nvcodec.format.entropy.chunks import encode_chunk
 from nvcodec.format.entropy.contexts import Rows
 from nvcodec.format.inference import MAX_WEIGHTS
-from nvcodec.format.stream_writer import latents_payload
+from nvcodec.format.payloads import pack_latents
 from nvcodec.video.frames import Frames
 
 FINER = 1.01  # between two sizes that are tried
@@ -156,9 +156,9 @@ def rounded_bytes(fitted: Fitted) -> int:
         rows = conv.integers().detach().cpu().numpy().astype(np.int16).reshape(conv.out_channels, -1)
         total += len(encode_chunk(rows, Rows(conv.group)))
     for grid in decoder.grids.values():
-        total += len(latents_payload(0, 0, grid.integers().detach().cpu().numpy().astype(np.int16)))
+        total += len(pack_latents(0, 0, grid.integers().detach().cpu().numpy().astype(np.int16)))
     for latent, step in zip(fitted.latents, decoder.latent_steps, strict=True):
-        total += len(latents_payload(0, 0, integers(latent, step).detach().cpu().numpy().astype(np.int16)))
+        total += len(pack_latents(0, 0, integers(latent, step).detach().cpu().numpy().astype(np.int16)))
     return total
 
 
