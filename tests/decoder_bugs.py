@@ -28,7 +28,9 @@ class Bug:
     new: str
 
 
-NETWORK, KERNELS, DECODER = (f"decoding/{name}.py" for name in ("exact_network", "kernels", "decoded_video"))
+NETWORK, KERNELS, VIDEO, CHECKSUMS = (
+    f"decoding/{name}.py" for name in ("exact_network", "kernels", "decoded_video", "picture_checksums")
+)
 FUNCTIONS, GRIDS, NOISE, BOUNDS, STEPS = (
     f"format/arithmetic/{name}.py" for name in ("functions", "interpolation", "noise", "bounds", "step_indices")
 )
@@ -138,7 +140,7 @@ OPERATIONS = [
     Bug("CONCAT the wrong way round", NETWORK, "torch.cat(inputs, 1)", "torch.cat(inputs[::-1], 1)"),
     Bug("ADD is not clamped", NETWORK, "(inputs[0] + inputs[1]).clamp_(op.low, op.high)", "inputs[0] + inputs[1]"),
     Bug("SUBTRACT the wrong way round", NETWORK, "(inputs[0] - inputs[1])", "(inputs[1] - inputs[0])"),
-    Bug("BELOW reads the lowest layer", NETWORK, "results[place] = below[op.layer]", "results[place] = below[0]"),
+    Bug("BELOW reads the lowest layer", NETWORK, "results[index] = lower[op.layer]", "results[index] = lower[0]"),
 ]
 
 #: Sections 6.7 and 8.3.
@@ -250,12 +252,12 @@ CONTAINER = [
     Bug("the INDEX is not checked", READER, "if bytes(unit.payload) != payloads.pack_index(before):", "if False:"),
     Bug("bytes after a unit's fields pass", FIELDS, "if self.left:", "if False:"),
     Bug("fields are not checked against their range", FIELDS, "if not low <= value <= high:", "if False:"),
-    Bug("pictures are not checked", DECODER, "if complete and crc != ", "if False and crc != "),
+    Bug("pictures are not checked", CHECKSUMS, "if complete and crc != ", "if False and crc != "),
     Bug(
         "a segment's first frame is the one before's",
-        DECODER,
-        "bisect.bisect_right(self._starts, frames[place])",
-        "bisect.bisect_left(self._starts, frames[place])",
+        VIDEO,
+        "bisect.bisect_right(self._starts, frames[index])",
+        "bisect.bisect_left(self._starts, frames[index])",
     ),
 ]
 

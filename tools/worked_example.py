@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.format import operations as o
 from nvcodec.format.entropy.chunks import decode_chunk, effective
 from nvcodec.format.entropy.frequency_tables import unpack_head, unpack_table
@@ -157,7 +157,7 @@ def _values(stream: Stream) -> Iterator[str]:
     network.last_uses = [[len(layer.ops)] * len(layer.ops)]  # keep everything
     results: list[torch.Tensor] = []
     for index, op in enumerate(layer.ops):
-        results.append(network.steps[0][index]([results[source] for source in op.inputs], [0, 1]))
+        results.append(network.kernels[0][index]([results[source] for source in op.inputs], [0, 1]))
         for frame in (0, 1):
             values = results[-1][frame].to(torch.int64).flatten().tolist()
             yield f"{index} {op.NAME:<8} frame {frame}: {' '.join(map(str, values))}"

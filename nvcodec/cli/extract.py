@@ -7,10 +7,10 @@ import sys
 
 import click
 
-from nvcodec.cli.options import limit_options, note, read_bytes
+from nvcodec.cli.options import limit_options
+from nvcodec.cli.reading import open_stream
 from nvcodec.errors import UsageError
-from nvcodec.format.limits import Limits
-from nvcodec.format.stream_reader import layer_ends, read_stream
+from nvcodec.format.stream_reader import layer_ends
 
 
 @click.command("extract")
@@ -21,10 +21,7 @@ from nvcodec.format.stream_reader import layer_ends, read_stream
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 def command(file: str, layers: int, output: str, max_pixels: int | None, max_memory: int, overwrite: bool) -> None:
     """Write the first layers of FILE as a file of its own: its first bytes, nothing is encoded anew."""
-    limits = Limits(max_pixels, max_memory)
-    data = read_bytes(file, limits)
-    stream = read_stream(data, limits)
-    note(file, stream)
+    stream, data = open_stream(file, max_pixels, max_memory)
     if layers > stream.layers:
         raise UsageError(f"{file} has {stream.layers} layer(s); {layers} were asked for")
     kept = data[: layer_ends(data)[layers - 1]]

@@ -7,7 +7,8 @@ import json
 
 import click
 
-from nvcodec.cli.options import Status, device_options, limit_options, read_bytes, volume_options
+from nvcodec.cli.options import Status, device_options, limit_options, volume_options
+from nvcodec.cli.reading import read_bytes
 from nvcodec.errors import CorruptStreamError, NvcodecError, VerificationError
 from nvcodec.format.limits import Limits
 

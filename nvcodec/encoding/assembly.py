@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-import zlib
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -13,8 +13,8 @@ import torch
 
 from nvcodec import __version__
 from nvcodec.decoding.decoded_video import Video as DecodedVideo
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import compute_checksums
 from nvcodec.encoding.export.network_export import export
 from nvcodec.encoding.fit.fit import Fit, Fitted
 from nvcodec.encoding.fit.targets import rounded_bytes
@@ -183,16 +183,19 @@ def _checksum_group(frames: int, parameters: int) -> int:
 
 
 def _reconstruct(stream: Stream, clip: Clip, device: torch.device) -> tuple[np.ndarray, float]:
-    """What the encoder means: the checksums of the integer network that the stream holds, and its RGB PSNR, dB."""
+    """Decode the stream's newest layer: its picture checksums, and its mean RGB PSNR in dB."""
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers)
     group = stream.segments[0].layers[-1].frames_per_checksum
-    sums = np.zeros(-(-stream.frames // group), np.uint32)
-    values = []
-    for frame, original in enumerate(clip.frames):
-        picture = network.decode([frame])[0].cpu()
-        sums[frame // group] = zlib.crc32(picture_bytes(picture), int(sums[frame // group]))
-        values.append(psnr(picture, original))
-    return sums, sum(values) / len(values)
+    psnrs = []
+
+    def pictures() -> Iterator[torch.Tensor]:
+        for frame, original in enumerate(clip.frames):
+            picture = network.decode([frame])[0].cpu()
+            psnrs.append(psnr(picture, original))
+            yield picture
+
+    checksums = compute_checksums(pictures(), group)
+    return checksums, sum(psnrs) / len(psnrs)
 
 
 def _verify(data: bytes, clip: Clip, device: torch.device) -> None:

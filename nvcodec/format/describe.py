@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 from nvcodec.format.accounting import bytes_by_kind
-from nvcodec.format.limits import Requirements, level_of, requirements
+from nvcodec.format.limits import Limits, Requirements, level_of, requirements
 from nvcodec.format.stream import Stream
+from nvcodec.format.stream_reader import read
 
 MAX_QUALITY = 1000  # dB; anybody can write metadata, and JSON has numbers that no float holds
 
@@ -70,6 +72,25 @@ def describe(stream: Stream) -> dict[str, Any]:
         "units": [dataclasses.asdict(unit) for unit in stream.units],
         "entries": [dataclasses.asdict(entry) for entry in stream.entries],
     }
+
+
+def info(
+    source: str | os.PathLike[str] | bytes, *, max_pixels: int | None = None, max_memory: int | None = None
+) -> dict[str, Any]:
+    """Describe a file, given its path or its bytes, without decoding a picture: what ``nvcodec info --json`` prints.
+
+        nvcodec.info("out.sdmn")["bits_per_pixel"]
+
+    Args:
+        source: the file.
+        max_pixels: largest number of pixels a picture may have; None for no limit but the format's.
+        max_memory: bytes that decoding may take; None for no limit.
+
+    Raises:
+        InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
+            :func:`nvcodec.format.stream_reader.read_file` does.
+    """
+    return describe(read(source, Limits(max_pixels, max_memory)))
 
 
 def requirements_of(stream: Stream) -> Requirements:

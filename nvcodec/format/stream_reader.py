@@ -66,6 +66,11 @@ def read_file(path: str | os.PathLike[str], limits: Limits = NO_LIMITS) -> Strea
         raise InputError(f"there is too little memory to read {os.fspath(path)}") from None
 
 
+def read(source: str | os.PathLike[str] | bytes, limits: Limits = NO_LIMITS) -> Stream:
+    """Read and check a file, given its path or its bytes; raises as :func:`read_file`."""
+    return read_stream(source, limits) if isinstance(source, bytes) else read_file(source, limits)
+
+
 def read_all(file: BinaryIO, limits: Limits = NO_LIMITS) -> bytes:
     """Read all bytes of a file that starts as an SDMN file does; raises as :func:`read_file`."""
     head = file.read(HEADER_BYTES)

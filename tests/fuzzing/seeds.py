@@ -15,7 +15,8 @@ import numpy as np
 from fuzzing import blocks
 from networks import random_stream
 
-from nvcodec.decoding.decoded_video import Video, picture_bytes
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.errors import NvcodecError
 from nvcodec.format.entropy.contexts import Contexts
 from nvcodec.format.fields import Cursor
