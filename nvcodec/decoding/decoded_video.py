@@ -179,10 +179,8 @@ class Video:
             return self._network(segment).decode(positions)
 
     def interpolated(self, factor: int) -> Playback:
-        """All frames, and between any two of a segment ``factor`` - 1 more, evenly spaced (specification, 8.3).
-
-        Raises UsageError unless ``factor`` is in 1 to 65535.
-        """
+        """All frames and, between any two of a segment, ``factor`` - 1 more, evenly spaced (specification, 8.3);
+        raises as :class:`~nvcodec.decoding.timeline.Interpolated` does."""
         return Playback(self, Interpolated(self.stream, factor))
 
     def at_rate(self, fps: Fraction) -> Playback:
