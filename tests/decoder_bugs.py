@@ -208,8 +208,8 @@ ENTROPY = [
     Bug(
         "family 5: four neighbours across, not five",
         CONTEXTS,
-        "steps = range(2 * REACH + 1)",
-        "steps = range(2 * REACH)",
+        "offsets = range(2 * REACH + 1)",
+        "offsets = range(2 * REACH)",
     ),
     Bug(
         "family 5: the picture goes around at its edges",

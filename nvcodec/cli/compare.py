@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 @click.option(
     "--unseen",
     is_flag=True,
-    help="Compare the frames that --every left out with interpolated ones (decode --interpolate).",
+    help="Compare the frames that --every left out with interpolated frames (decode --interpolate).",
 )
-@click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
+@click.option("--layers", type=click.IntRange(1), help="Number of quality layers to use; all if not given.")
 @device_options
 @limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -52,7 +52,7 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Measure how near FILE is to SOURCE: PSNR, SSIM, MS-SSIM, bits per pixel.
+    """Measure how close FILE is to SOURCE: PSNR, SSIM, MS-SSIM, bits per pixel.
 
     Give the --crop, --scale, --start, --frames and --every that the file was encoded with.
     """

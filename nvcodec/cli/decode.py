@@ -42,28 +42,28 @@ class _Decode(click.Command):
     "--md5",
     metavar="[=frame]",
     type=click.Choice(["video", "frame"]),
-    help="Print the MD5 of the RGB bytes, of all frames or of each (--md5=frame).",
+    help="Print the MD5 of the RGB bytes of all frames, or of each frame (--md5=frame).",
 )
-@click.option("--null", is_flag=True, help="Decode and throw away; prints the time it took.")
+@click.option("--null", is_flag=True, help="Decode and discard the pictures; print the time that took.")
 @click.option("--start", type=click.IntRange(0), default=0, show_default=True, help="First frame.")
-@click.option("--frames", type=click.IntRange(1), help="Frames to decode; all that are left if not given.")
-@click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
+@click.option("--frames", type=click.IntRange(1), help="Number of frames to decode; all the rest if not given.")
+@click.option("--layers", type=click.IntRange(1), help="Number of quality layers to use; all if not given.")
 @click.option(
     "--interpolate",
     type=click.IntRange(1, 65535),
     default=1,
     metavar="N",
-    help="N times as many frames: those between two are made of what lies between their integers.",
+    help="N times as many frames: those between two are decoded from interpolated integers.",
 )
 @click.option(
-    "--fps", type=RateType(), help="An even frame rate: what lies at these times, made in the same way where need be."
+    "--fps", type=RateType(), help="An even frame rate; pictures between frames are interpolated in the same way."
 )
-@click.option("--batch", type=click.IntRange(1), help="Frames decoded at once.")
-@click.option("--no-verify", is_flag=True, help="Do not compare the pictures' checksums.")
+@click.option("--batch", type=click.IntRange(1), help="Number of frames decoded at once.")
+@click.option("--no-verify", is_flag=True, help="Do not check the pictures' checksums.")
 @click.option(
     "--keep-going",
     is_flag=True,
-    help="Of a damaged file decode what can be; what cannot is concealed and named on stderr. Exit code 4 then.",
+    help="Decode what can be decoded of a damaged file; conceal the rest, name it on stderr, and exit with 4.",
 )
 @device_options
 @limit_options
@@ -92,7 +92,7 @@ def command(
 ) -> None:
     """Decode FILE to pictures or a video.
 
-    Exactly one of -o, --md5 and --null says where they go.
+    Exactly one of -o, --md5 and --null must be given.
     """
     if (output is not None) + (md5 is not None) + null != 1:
         raise UsageError("give exactly one of -o, --md5 and --null")

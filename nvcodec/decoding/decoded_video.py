@@ -69,7 +69,7 @@ class Video:
         self.verify = verify
         self.batch = batch
         if layers is not None and not 1 <= layers <= self.stream.layers:
-            raise UsageError(f"the file has {self.stream.layers} layer(s); {layers} were asked for")
+            raise UsageError(f"the file has {self.stream.layers} layer(s), not {layers}")
         self.layers = layers or self.stream.layers
         self._starts = [segment.head.first_frame for segment in self.stream.segments]
         self._networks: dict[int, ExactNetwork] = {}

@@ -116,10 +116,10 @@ class Cursor:
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 if byte == 0 and shift:
-                    raise CorruptStreamError(f"{self.what} has an integer with needless bytes")
+                    raise CorruptStreamError(f"{self.what} has an integer in more bytes than it needs")
                 break
         else:
-            raise CorruptStreamError(f"{self.what} has an integer that does not end")
+            raise CorruptStreamError(f"{self.what} has an unterminated integer")
         if value > high:
             raise CorruptStreamError(f"{self.what} has the integer {value} where at most {high} is allowed")
         return value

@@ -262,11 +262,11 @@ class _Reader:
             return
         (units, digest), entries = payloads.unpack_layer_end(unit)
         if units != unit.index:
-            raise CorruptStreamError(f"{unit.where}: {units} units are stated, {unit.index} are there")
+            raise CorruptStreamError(f"{unit.where}: it states {units} units before it, there are {unit.index}")
         self.hash.update(self.data[self.hashed_bytes : unit.offset])
         self.hashed_bytes = unit.offset
         if digest != self.hash.digest():
-            raise CorruptStreamError(f"{unit.where}: the hash of what lies before it does not match")
+            raise CorruptStreamError(f"{unit.where}: the hash of all bytes before it does not match")
         self.entries += entries
 
     def index(self, unit: Unit) -> None:

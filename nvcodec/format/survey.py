@@ -38,7 +38,7 @@ def survey(units: Sequence[Unit], file_bytes: int, limits: Limits, keep_going: b
             frames += segments[-1][0].frames
         elif unit.header.type == UnitType.NETWORK:
             if unit.header.segment >= len(segments):
-                raise CorruptStreamError(f"{unit.where}: there is no segment of its number")
+                raise CorruptStreamError(f"{unit.where}: there is no segment {unit.header.segment}")
             head, networks = segments[unit.header.segment]
             if unit.header.layer != len(networks):
                 continue  # a network between is missing

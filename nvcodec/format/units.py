@@ -183,7 +183,9 @@ def check_file_header(data: bytes) -> tuple[int, int]:
     major, minor = data[8], data[9]
     damaged = zlib.crc32(data[:14]) != int.from_bytes(data[14:18], "little")
     if major != MAJOR or (damaged and minor != MINOR):
-        raise UnsupportedVersionError(f"format version {major}.{minor} is not supported, {MAJOR}.{MINOR} is")
+        raise UnsupportedVersionError(
+            f"format version {major}.{minor} is not supported; this decoder reads {MAJOR}.{MINOR}"
+        )
     if damaged:
         raise CorruptStreamError("the file header is damaged: its checksum does not match")
     unknown = int.from_bytes(data[10:14], "little") & ~FEATURES
