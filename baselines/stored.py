@@ -17,7 +17,6 @@ import torch
 
 from baselines.dnerv import DNeRV, DNeRVShape
 from baselines.ffnerv import FFNeRV, FFNeRVShape
-from nvcodec.encoding.export.operation_builder import BIAS_PEAK
 from nvcodec.encoding.fit.fit import Fitted
 from nvcodec.encoding.model.convolution import Conv
 from nvcodec.encoding.model.decoder_network import Decoder
@@ -27,7 +26,8 @@ from nvcodec.encoding.quantizer.rounding import integers
 from nvcodec.format.entropy.chunks import decode_chunk, encode_chunk
 from nvcodec.format.entropy.contexts import Rows
 from nvcodec.format.fields import Cursor, varint
-from nvcodec.format.stream_writer import latents_payload
+from nvcodec.format.operations import BIAS_PEAK
+from nvcodec.format.payloads import pack_latents
 from nvcodec.format.units import LatentsHead
 
 NETWORKS: dict[str, tuple[Any, Any]] = {"DNeRV": (DNeRVShape, DNeRV), "FFNeRV": (FFNeRVShape, FFNeRV)}
@@ -44,7 +44,7 @@ def write(fitted: Fitted) -> bytes:
     stored += [(grid.integers(), grid.quant_step) for grid in decoder.grids.values() if grid.quant_step is not None]
     for values, step in stored:
         held = values.detach().cpu().numpy().astype(np.int16)
-        out += struct.pack("<f", step.item()) + latents_payload(0, 0, held)
+        out += struct.pack("<f", step.item()) + pack_latents(0, 0, held)
     units = input_units(decoder)
     for conv in decoder.convs():
         assert conv.quant_step is not None

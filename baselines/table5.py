@@ -36,7 +36,7 @@ from benchmarks.machine import provenance
 from nvcodec.cli.options import SizeType
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.encoding.model import shape_solver
-from nvcodec.format.accounting import by_layer
+from nvcodec.format.describe import by_layer
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
 from nvcodec.video.clip import Clip
@@ -129,7 +129,7 @@ def decode(data: bytes, network: str, frames: int, task: str, device: str) -> It
     video = Video(read_stream(data), device=device)
     if task == "regression":
         return (picture.cpu() for picture in video)
-    return (made[0].cpu() for made in itertools.islice(video.interpolated(2), 1, None, 2))
+    return (picture.cpu() for picture, _, _ in itertools.islice(video.interpolated(2), 1, None, 2))
 
 
 def measure(folder: Path, name: str, task: str, network: str, settings: Settings) -> dict[str, Any]:

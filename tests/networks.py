@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.errors import CorruptStreamError
 from nvcodec.format import operations as o
 from nvcodec.format.arithmetic.bounds import LIMIT, reach, rounded_bias

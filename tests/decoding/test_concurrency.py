@@ -16,8 +16,9 @@ from networks import random_stream
 from torch.utils.data import DataLoader
 
 from nvcodec.decoding import decoded_video as decoder
-from nvcodec.decoding.decoded_video import Video, picture_bytes
+from nvcodec.decoding.decoded_video import Video
 from nvcodec.decoding.kernels import _FLAGS, _Flags, exact_arithmetic
+from nvcodec.decoding.picture_checksums import picture_bytes
 
 CPU = torch.device("cpu")
 

@@ -15,8 +15,8 @@ from networks import Builder, random_stream
 from nvcodec.cli.main import run
 from nvcodec.decoding.concealment import conceal, pictures_of, report
 from nvcodec.decoding.decoded_video import Video as Decoded
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.errors import CorruptStreamError, NvcodecError
 from nvcodec.format import operations as o
 from nvcodec.format.stream import Segment, Stream

@@ -249,7 +249,7 @@ def test_unfolding_in_strips_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     x = torch.randint(-50, 50, (2, 3, 9, 8)).float()
     weight, bias = torch.randint(-9, 9, (4, 3, 5, 3)).float(), torch.arange(4).float()
     whole = unfold_convolution(x, weight, bias)
-    monkeypatch.setattr("nvcodec.decoding.kernels.UNFOLD_LIMIT", 1)
+    monkeypatch.setattr("nvcodec.decoding.kernels.UNFOLDED_STRIP", 1)
     assert torch.equal(unfold_convolution(x, weight, bias), whole)
 
 

@@ -17,7 +17,7 @@ from networks import random_stream
 
 import nvcodec
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, NvcodecError, UnsupportedVersionError
-from nvcodec.format.accounting import by_layer
+from nvcodec.format.describe import by_layer
 from nvcodec.format.stream_reader import layer_ends, read_file, read_stream
 from nvcodec.format.stream_writer import write_stream
 from nvcodec.format.units import HEADER_BYTES, MAGIC, UnitType, pack_unit, split_units

@@ -19,9 +19,9 @@ from nvcodec.cli.main import run
 from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.errors import CorruptStreamError, InputError, LimitError
 from nvcodec.format import operations as o
+from nvcodec.format import payloads, units
 from nvcodec.format import stream_reader as reader
-from nvcodec.format import units
-from nvcodec.format.accounting import describe, requirements_of
+from nvcodec.format.describe import describe, requirements_of
 from nvcodec.format.limits import LEVELS, Limits, Requirements, level_of, requirements
 from nvcodec.format.stream_reader import read_file, read_stream
 from nvcodec.format.stream_writer import write_stream
@@ -53,7 +53,7 @@ def test_what_needs_more_is_refused_before_it_is_decoded(
 ) -> None:
     path = tmp_path / "large.sdmn"
     path.write_bytes(LARGE)
-    monkeypatch.setattr(reader, "decode_chunk", lambda *_: pytest.fail("something was decoded"))
+    monkeypatch.setattr(payloads, "decode_chunk", lambda *_: pytest.fail("something was decoded"))
     with pytest.raises(LimitError, match=figures):
         read_file(path, limits)
     with pytest.raises(LimitError, match=figures):
@@ -139,7 +139,7 @@ def test_metadata_are_bounded_in_a_stream() -> None:
     assert len(unit) < 200
     assert read_stream(zeros(8, 8, 1, [[picture(8, 8)]], metadata=[unit] * 2)).metadata["a"]
     more = zeros(8, 8, 1, [[picture(8, 8)]], metadata=[unit] * 3)
-    with pytest.raises(CorruptStreamError, match="at most 1048576 may stand in a stream"):
+    with pytest.raises(CorruptStreamError, match="at most 1048576 are allowed in a stream"):
         read_stream(more)
     with pytest.raises(reference_decoder.Corrupt):
         reference_decoder.parse(more)
@@ -207,7 +207,7 @@ def test_memory_is_estimated_from_above(tmp_path: Path) -> None:
     path.write_bytes(zeros(512, 256, 1, [ops]))
     script = f"""
 import torch
-from nvcodec.format.accounting import requirements_of
+from nvcodec.format.describe import requirements_of
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.memory import used_memory
 torch.set_num_threads(1)

@@ -18,7 +18,12 @@ PARTS = [
     "nvcodec.format.arithmetic.functions",
     "nvcodec.format.arithmetic.interpolation",
     "nvcodec.format.arithmetic.noise",
+    "nvcodec.format.inference",
+    "nvcodec.format.metadata",
+    "nvcodec.format.payloads",
     "nvcodec.format.stream_reader",
+    "nvcodec.format.survey",
+    "nvcodec.format.unit_cursor",
     "nvcodec.format.stream",
 ]
 

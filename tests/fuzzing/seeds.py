@@ -15,7 +15,8 @@ import numpy as np
 from fuzzing import blocks
 from networks import random_stream
 
-from nvcodec.decoding.decoded_video import Video, picture_bytes
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.errors import NvcodecError
 from nvcodec.format.entropy.contexts import Contexts
 from nvcodec.format.fields import Cursor
@@ -83,7 +84,7 @@ def seed(name: str, data: bytes) -> Seed:
     """The seed that a stream makes. Of one that is refused the fields are known up to where it is."""
     found: dict[int, list[Field]] = {}
     tracer = type("Tracer", (_Tracer,), {"found": found})
-    with mock.patch("nvcodec.format.stream_reader.Cursor", tracer), contextlib.suppress(NvcodecError):
+    with mock.patch("nvcodec.format.units.Cursor", tracer), contextlib.suppress(NvcodecError):
         read_stream(data)
     parts, fields, place = blocks.split(data), [], 0
     for number, part in enumerate(parts):

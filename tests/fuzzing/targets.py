@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
-from nvcodec.format.accounting import describe
+from nvcodec.format.describe import describe
 from nvcodec.format.inference import measure
 from nvcodec.format.operations import Table
 from nvcodec.format.stream import Stream
@@ -48,8 +48,8 @@ def decoder(data: bytes) -> str:
     from nvcodec.decoding.decoded_video import Video  # what only parses needs no torch
 
     video = Video(stream, device="cpu")
-    for picture in itertools.islice(video.interpolated(2), 2):
-        assert picture.shape == (1, 3, video.height, video.width)
+    for picture, _, _ in itertools.islice(video.interpolated(2), 2):
+        assert picture.shape == (3, video.height, video.width)
     for pictures in video.decode([0, len(video) - 1]):
         assert pictures.shape[1] == 3
     return "decoded"
