@@ -68,6 +68,13 @@ def test_a_size_out_of_reach(clip: torch.Tensor) -> None:
     assert len(encoded.data) < 12_000
 
 
+def test_a_size_below_what_a_file_needs_anyway(clip: torch.Tensor) -> None:
+    """Nothing is left for weights: the file is larger than asked for, and says so."""
+    encoded = nvcodec.encode(clip, size=10_000, target_size=300, steps=30, device="cpu")
+    assert not encoded.on_size
+    assert 300 < len(encoded.data) < 2_000
+
+
 def test_several_sizes_of_one_fit(clip: torch.Tensor, tmp_path: Path) -> None:
     sizes = [14_000, 11_000, 9_000]
     encoded = nvcodec.encode(clip, tmp_path / "out-{}.sdmn", target_size=sizes, steps=150, device="cpu")
