@@ -34,7 +34,7 @@ def run(target: str, modules: list[str]) -> None:
         atheris: Any = importlib.import_module("atheris")
     except ImportError:
         sys.exit(
-            "Atheris is not installed (pip install atheris); tools/fuzz.py works without, but has no guidance by coverage"
+            "Atheris is not installed (pip install atheris); tools/fuzz.py works without, but not guided by coverage"
         )
     with atheris.instrument_imports(include=modules):
         for module in modules:
