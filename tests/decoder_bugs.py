@@ -1,9 +1,9 @@
-"""Deliberate bugs in the decoder, each one a small change of its source: what the conformance vectors have to catch.
+"""Deliberate bugs in the decoder, which the conformance vectors must catch. Each is a small change of its source.
 
-They were chosen before the vectors were made, from the specification alone: an off-by-one in each arithmetic step, a
-dropped clamp, a wrong table entry, a check left out. ``tools/mutate_decoder.py`` plants them one at a time. Left out
-are changes that change nothing: t limited to 65534 instead of 65535 gives the same results for every multiplier, GELU's
-table goes on where its edge is, and a wrong library kernel is found by the decoder itself, which then does without.
+They were chosen from the specification alone, before there were vectors: an off-by-one in each arithmetic operation, a
+dropped clamp, a wrong table entry, a missing check. ``tools/mutate_decoder.py`` plants them one at a time. Changes
+without effect are left out: limiting t to 65534 instead of 65535 gives the same results for every multiplier, GELU's
+table continues seamlessly beyond its edge, and the decoder itself detects a wrong library kernel and avoids it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Bug:
-    """A change of one place.
+    """A change of the source.
 
     Attributes:
         name: what it breaks.
-        file: in the folder ``nvcodec``.
-        old: text that stands there exactly once.
-        new: what is put in its place.
+        file: path within ``nvcodec/``.
+        old: text that occurs exactly once in the file.
+        new: its replacement.
     """
 
     name: str

@@ -56,7 +56,7 @@ def command(
 
     Give the --crop, --scale, --start, --frames and --every that the file was encoded with.
     """
-    stream, _ = open_stream(file, max_pixels, max_memory)
+    stream = open_stream(file, max_pixels, max_memory)
 
     import torch
 

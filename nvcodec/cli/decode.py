@@ -101,7 +101,7 @@ def command(
         raise UsageError("--interpolate or --fps go with the whole file, not with --start and --frames or each other")
     if between and keep_going:
         raise UsageError("--interpolate and --fps need every frame; they do not go with --keep-going")
-    stream, _ = open_stream(file, max_pixels, max_memory, keep_going)  # a bad file is refused before torch is loaded
+    stream = open_stream(file, max_pixels, max_memory, keep_going)  # a bad file is refused before torch is loaded
     if start >= stream.frames:
         raise UsageError(f"--start {start} is past the last of {stream.frames} frames")
     sizes = {(segment.head.width, segment.head.height) for segment in stream.segments}
@@ -141,7 +141,7 @@ def command(
         total, timed = len(playback), _between(playback)
     else:
         batches = _concealed(video, chosen, shown) if keep_going else video.decode(chosen)
-        total, timed = len(chosen), _transmitted(batches, [stream.ticks[frame] for frame in chosen])
+        total, timed = len(chosen), _transmitted(batches, stream.ticks[chosen.start : chosen.stop])
     done, seconds = _put_all(timed, total, sink, Status(quiet))
     if null:
         click.echo(f"{done} frames  {seconds:.3f} s  {done / seconds:.2f} frames/s")

@@ -8,7 +8,7 @@ import sys
 import click
 
 from nvcodec.cli.options import limit_options
-from nvcodec.cli.reading import open_stream
+from nvcodec.cli.reading import open_file
 from nvcodec.errors import UsageError
 from nvcodec.format.stream_reader import layer_ends
 
@@ -21,7 +21,7 @@ from nvcodec.format.stream_reader import layer_ends
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 def command(file: str, layers: int, output: str, max_pixels: int | None, max_memory: int, overwrite: bool) -> None:
     """Write the first layers of FILE as a file of its own: they are its first bytes, nothing is encoded again."""
-    stream, data = open_stream(file, max_pixels, max_memory)
+    stream, data = open_file(file, max_pixels, max_memory)
     if layers > stream.layers:
         raise UsageError(f"{file} has {stream.layers} layer(s); {layers} were asked for")
     kept = data[: layer_ends(data)[layers - 1]]

@@ -20,7 +20,7 @@ from nvcodec.format.stream import Stream
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(file: str, max_pixels: int | None, max_memory: int, as_json: bool) -> None:
     """Show what FILE contains and where each of its bytes went."""
-    stream, _ = open_stream(file, max_pixels, max_memory)
+    stream = open_stream(file, max_pixels, max_memory)
     if as_json:
         click.echo(json.dumps(describe(stream), indent=2))
     else:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from nvcodec.format.stream import Stream
 
 
-def open_stream(file: str, max_pixels: int | None, max_memory: int, keep_going: bool = False) -> tuple[Stream, bytes]:
+def open_stream(file: str, max_pixels: int | None, max_memory: int, keep_going: bool = False) -> Stream:
+    """Read and check an SDMN file, as :func:`open_file` does."""
+    return open_file(file, max_pixels, max_memory, keep_going)[0]
+
+
+def open_file(file: str, max_pixels: int | None, max_memory: int, keep_going: bool = False) -> tuple[Stream, bytes]:
     """Read and check an SDMN file; ``-`` is standard input. What is missing of a file that is cut is said on stderr.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Frames between the transmitted ones (specification, section 8.3), and how they are judged."""
+"""Frames between transmitted ones (specification, section 8.3), and comparing them with the source."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_at_any_rate(seed: int) -> None:
     frames = list(video)
     for number, (picture, pts, _) in enumerate(video.at_rate(fps)):
         time = 10 + 4 * number
-        frame = max(place for place, (pts, _) in enumerate(video.stream.ticks) if pts <= time)
+        frame = max(index for index, (pts, _) in enumerate(video.stream.ticks) if pts <= time)
         assert pts * video.at_rate(fps).time_base == time * video.stream.time_base
         start, duration = video.stream.ticks[frame]
         if time == start or frame == len(video) - 1:
@@ -124,7 +124,7 @@ def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFi
         judged.append(json.loads(capfd.readouterr().out))
     assert [found["frames"] for found in judged] == [5, 4]
     made = [picture for picture, _, _ in video.interpolated(2)]
-    expected = [sum(psnr(made[place], CLIP[place]) for place in range(first, 9, 2)) / (5 - first) for first in (0, 1)]
+    expected = [sum(psnr(made[frame], CLIP[frame]) for frame in range(first, 9, 2)) / (5 - first) for first in (0, 1)]
     assert [found["psnr_rgb"] for found in judged] == pytest.approx(expected)
     assert command(["decode", out, "-o", str(tmp_path / "frames") + "/", "--interpolate", "2", *common]) == 0
     assert len(list((tmp_path / "frames").iterdir())) == 9

@@ -1,4 +1,4 @@
-"""Every record is read back as it was written, and refused where a field is out of its range."""
+"""Every record is read back as it was written, and refused if a field is out of range."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def stored(kind: type[Record]) -> list[dataclasses.Field[Any]]:
 
 
 def records(kind: type[Record]) -> st.SearchStrategy[Record]:
-    """Records of a kind, all fields anywhere in their ranges."""
+    """Records of a kind, each field anywhere in its range."""
     return st.builds(kind, **{f.name: st.integers(f.metadata["low"], f.metadata["high"]) for f in stored(kind)})
 
 

@@ -1,4 +1,4 @@
-"""The specification and the code say the same."""
+"""The specification and the code agree."""
 
 from __future__ import annotations
 
