@@ -1,4 +1,4 @@
-"""Fit a network to frames and store it; decode it and judge it."""
+"""Encode frames with one of the networks, and decode them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FITS: dict[str, type[Fit]] = {"DNeRV": dnerv.DNeRVFit, "FFNeRV": ffnerv.FFNeRVFi
 
 
 def solve(network: str, parameters: int, frames: Frames) -> NetworkShape:
-    """The shape of a network, ``DNeRV`` or ``FFNeRV``, of so many parameters for ``frames``.
+    """Return the shape of a network, ``DNeRV`` or ``FFNeRV``, with so many parameters for ``frames``.
 
     Raises:
-        UsageError: it cannot have as few.
+        UsageError: the network cannot have so few.
     """
     solver = dnerv.solve if network == "DNeRV" else ffnerv.solve
     return solver(parameters, frames.shape[3], frames.shape[2], len(frames))
@@ -44,40 +44,39 @@ def encode(
     seed: int = 0,
     device: str = "cpu",
 ) -> bytes:
-    """What :func:`nvcodec.encode` does with ``target_size``, and its options, for a network of :data:`FITS`.
+    """Fit a network and return it as bytes, as :func:`nvcodec.encode` does with ``target_size`` and its defaults.
 
     Args:
         network: ``DNeRV`` or ``FFNeRV``.
         frames: uint8 [frames, 3, height, width].
-        file_bytes: what the result is to have, at most.
-        seconds, steps: time for all of it, and updates; what is reached first ends the fit.
+        file_bytes: largest size of the result.
+        seconds, steps: time in all, and training steps; the limit that is reached first ends the fit.
         seed: of the fit.
         device: where to fit.
 
     Raises:
         UsageError: the clip cannot be coded in so few bytes.
     """
-    began = time.monotonic()
-    where = torch.device(device)
+    start = time.monotonic()
+    torch_device = torch.device(device)
 
     def network_of(parameters: int) -> NetworkShape:
         return solve(network, parameters, frames)
 
     parameters = parameters_for_bytes(file_bytes, len(frames), DEFAULT_LAMBDA_DB, network_of)
-    batch = TIMED_GPU_BATCH if steps is None and where.type == "cuda" else 1
-    left = None if seconds is None else max(1e-3, seconds - (time.monotonic() - began))
+    batch = TIMED_GPU_BATCH if steps is None and torch_device.type == "cuda" else 1
+    left = None if seconds is None else max(1e-3, seconds - (time.monotonic() - start))
     options = FitOptions(
-        steps, left, batch=batch, seed=seed, rd_lambda=DEFAULT_LAMBDA_DB, bfloat16=has_fast_bfloat16(where)
+        steps, left, batch=batch, seed=seed, rd_lambda=DEFAULT_LAMBDA_DB, bfloat16=has_fast_bfloat16(torch_device)
     )
-    fit = FITS[network](frames, solve(network, parameters, frames), options, where)
-
+    fit = FITS[network](frames, network_of(parameters), options, torch_device)
     run(fit, should_stop=lambda: fit.quantised)
     run_to_size(fit, StoredBytes(), file_bytes)
     return stored.write(fit.finish())
 
 
 class StoredBytes:
-    """Measures files of :mod:`baselines.stored`."""
+    """Measures the bytes of :mod:`baselines.stored`, for rate control."""
 
     def measure(self, fitted: Fitted, file_bytes: int) -> tuple[int, int]:
         """Return the bytes that weights, grids and latents take, and those that a file of this size has for them."""
@@ -87,18 +86,20 @@ class StoredBytes:
 
 @torch.inference_mode()
 def decode(data: bytes, times: Sequence[int | Fraction], device: str = "cpu") -> Iterator[torch.Tensor]:
-    """Pictures for ``times``, in frames: uint8 [3, height, width]. Between two frames latents are what lies between
-    theirs."""
+    """Yield the pictures at ``times``, in frames: uint8 [3, height, width].
+
+    Between two frames, the latents are interpolated.
+    """
     fitted = stored.read(data)
     fitted.decoder.to(device)
-    with fitted.decoder.in_float():  # all values are multiples of their steps; those in between are not rounded again
-        for when in times:
-            latents = [between(latent, when).to(device) for latent in fitted.latents]
-            picture = fitted.decoder(latents, [], [when])[0]
+    with fitted.decoder.in_float():  # values are multiples of their steps already; interpolated ones are not rounded
+        for time_in_frames in times:
+            latents = [between(latent, time_in_frames).to(device) for latent in fitted.latents]
+            picture = fitted.decoder(latents, [], [time_in_frames])[0]
             yield (255 * picture).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
-def between(latent: torch.Tensor, when: int | Fraction) -> torch.Tensor:
-    """The latent [frames, channels, height, width] at a time in frames: [1, channels, height, width]."""
-    first, after = math.floor(when), math.ceil(when)
-    return torch.lerp(latent[[first]], latent[[after]], float(when - first))
+def between(latent: torch.Tensor, time_in_frames: int | Fraction) -> torch.Tensor:
+    """Return a latent [frames, channels, height, width] at a time, in frames: [1, channels, height, width]."""
+    first, after = math.floor(time_in_frames), math.ceil(time_in_frames)
+    return torch.lerp(latent[[first]], latent[[after]], float(time_in_frames - first))

@@ -1,7 +1,8 @@
 """The two networks as bytes: integers in the chunks of this codec's own files, and what decoding needs beside them.
 
-In this order: the network's name and shape (JSON, with its length); latents, then grids: each its step (float32), then
-what a LATENTS unit holds; convolutions: step indices, the shift of the biases' unit, biases, weights.
+In this order: the network's name and shape (JSON, preceded by its length); each latent, then each grid: its
+quantisation step (float32) and the content of a LATENTS unit; each convolution: step indices, the shift of the biases'
+unit, biases, weights.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import torch
 
 from baselines.dnerv import DNeRV, DNeRVShape
 from baselines.ffnerv import FFNeRV, FFNeRVShape
-from nvcodec.encoding.export.operation_builder import BIAS_PEAK
 from nvcodec.encoding.fit.fit import Fitted
 from nvcodec.encoding.model.convolution import Conv
 from nvcodec.encoding.model.decoder_network import Decoder
@@ -27,24 +27,25 @@ from nvcodec.encoding.quantizer.rounding import integers
 from nvcodec.format.entropy.chunks import decode_chunk, encode_chunk
 from nvcodec.format.entropy.contexts import Rows
 from nvcodec.format.fields import Cursor, varint
-from nvcodec.format.stream_writer import latents_payload
+from nvcodec.format.operations import BIAS_PEAK
+from nvcodec.format.payloads import pack_latents
 from nvcodec.format.units import LatentsHead
 
 NETWORKS: dict[str, tuple[Any, Any]] = {"DNeRV": (DNeRVShape, DNeRV), "FFNeRV": (FFNeRVShape, FFNeRV)}
-FINEST_BIAS = 14  # a bias's step is at least 2^-14
+MAX_BIAS_SHIFT = 14  # the unit of biases is at least 2^-14
 
 
 def write(fitted: Fitted) -> bytes:
-    """All that is needed to decode a network that was fitted with quantisation in the loop."""
+    """Return everything that decodes a network; it has to be fitted with quantisation in the loop."""
     decoder = fitted.decoder
-    assert decoder.latent_steps is not None, "prepare() comes first"
+    assert decoder.latent_steps is not None, "quantisation has to be in the loop"
     head = json.dumps([type(decoder).__name__, dataclasses.asdict(decoder.shape)], separators=(",", ":")).encode()
     out = bytearray(varint(len(head)) + head)
     stored = [(integers(latent, step), step) for latent, step in zip(fitted.latents, decoder.latent_steps, strict=True)]
     stored += [(grid.integers(), grid.quant_step) for grid in decoder.grids.values() if grid.quant_step is not None]
     for values, step in stored:
-        held = values.detach().cpu().numpy().astype(np.int16)
-        out += struct.pack("<f", step.item()) + latents_payload(0, 0, held)
+        array = values.detach().cpu().numpy().astype(np.int16)
+        out += struct.pack("<f", step.item()) + pack_latents(0, 0, array)
     units = input_units(decoder)
     for conv in decoder.convs():
         assert conv.quant_step is not None
@@ -52,7 +53,7 @@ def write(fitted: Fitted) -> bytes:
         out += encode_chunk(nearest_index(steps))
         if conv.bias is not None:
             bias = conv.bias.detach().double().cpu().numpy()
-            shift = min(FINEST_BIAS, math.floor(math.log2(BIAS_PEAK / max(np.abs(bias).max(), 1e-9))))
+            shift = min(MAX_BIAS_SHIFT, math.floor(math.log2(BIAS_PEAK / max(np.abs(bias).max(), 1e-9))))
             out += struct.pack("<b", shift) + encode_chunk(np.round(bias * 2.0**shift).astype(np.int32))
         weights = conv.integers().detach().cpu().numpy().astype(np.int16)
         out += encode_chunk(weights.reshape(len(weights), -1), Rows(conv.group))
@@ -61,14 +62,14 @@ def write(fitted: Fitted) -> bytes:
 
 @torch.no_grad()
 def read(data: bytes) -> Fitted:
-    """The network of :func:`write`'s bytes, on the CPU."""
+    """Return the network that :func:`write` stored, on the CPU."""
     cursor = Cursor(data, "the network")
     name, sizes = json.loads(bytes(cursor.take(cursor.varint())))
     shape_of, network_of = NETWORKS[name]
     shape = shape_of(**{field: tuple(size) if isinstance(size, list) else size for field, size in sizes.items()})
     decoder = network_of(shape)
-    held = [_read_values(cursor, plane) for plane in shape.latent_planes]
-    decoder.latent_steps = [step for _, step in held]
+    latents = [_read_values(cursor, plane) for plane in shape.latent_planes]
+    decoder.latent_steps = [step for _, step in latents]
     for grid in decoder.grids.values():
         channels, height, width = grid.values.shape[1:]
         values, grid.quant_step = _read_values(cursor, (channels, height, width))
@@ -77,11 +78,16 @@ def read(data: bytes) -> Fitted:
     for conv in decoder.convs():
         _read_conv(cursor, conv, float(units.get(conv, 1.0)))
     cursor.end()
-    return Fitted(cast(Decoder, decoder), [values for values, _ in held], [])
+    return Fitted(cast(Decoder, decoder), [values for values, _ in latents], [])
 
 
 def _read_values(cursor: Cursor, plane: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Latents or a grid, float32 [frames, channels, height, width], and their step; ``plane`` are the last three."""
+    """Return latents or a grid, float32 [frames, *plane], and their quantisation step.
+
+    Args:
+        cursor: where to read.
+        plane: channels, height and width.
+    """
     step = torch.tensor(struct.unpack("<f", cursor.take(4))[0])
     head, size = LatentsHead.unpack(cursor), math.prod(plane)
     rows = np.empty((head.frames, size), np.int32)
@@ -94,7 +100,7 @@ def _read_values(cursor: Cursor, plane: tuple[int, int, int]) -> tuple[torch.Ten
 
 
 def _read_conv(cursor: Cursor, conv: Conv, unit: float) -> None:
-    """A convolution's steps, biases and weights; 1 stands for ``unit`` in its input."""
+    """Read a convolution's quantisation steps, biases and weights; 1 stands for ``unit`` in its input."""
     count = len(conv.weight)
     indices, _ = decode_chunk(cursor, (-(-count // conv.group),))
     steps = torch.from_numpy(factor_of(indices.astype(np.int64)) / unit).repeat_interleave(conv.group)[:count]

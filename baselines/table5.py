@@ -2,12 +2,12 @@
 
     python -m baselines.table5 CLIPS_FOLDER benchmarks/table5.json [--jobs 2] [--only NAME] [--gpu]
 
-For each clip and network two fits: to all frames, judged by them (regression), and to every second frame, judged by
-those between (interpolation). All get the same bytes and the same time; on a CPU each is a process with one thread, and
-its time, by which it also plans its fit, is the processor's, so that nothing else that runs changes a result. The file
-alone is judged. Results are added to the JSON as they come; what is there is not measured again.
+For each clip and network there are two fits: to all frames, measured on them (regression), and to every second frame,
+measured on those between (interpolation). All get the same bytes and the same time. On a CPU each is a process with one
+thread and its time is processor time, also for planning the fit, so that other processes do not change a result. Only
+the file is measured. Results are added to the JSON as they come; what is already there is skipped.
 
-``--gpu`` is the paper's 1920x960, in bytes for 3M parameters, and takes a GPU's time as it passes.
+``--gpu`` stands for the paper's 1920x960 and bytes for 3M parameters; time is then elapsed time.
 """
 
 from __future__ import annotations
@@ -36,26 +36,33 @@ from benchmarks.machine import provenance
 from nvcodec.cli.options import SizeType
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.encoding.model import shape_solver
-from nvcodec.format.accounting import by_layer
+from nvcodec.format.describe import by_layer
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
 from nvcodec.video.clip import Clip
 from nvcodec.video.source import Selection, read_clip
 
 CLIPS = {"blackswan": "davis480/blackswan", "camel": "davis480/camel"}
-FRAMES = 50  # of each clip, at most
-TASKS = {"regression": 1, "interpolation": 2}  # of how many frames one is fitted
+MAX_FRAMES = 50  # of each clip
+TASKS = {"regression": 1, "interpolation": 2}  # one of so many frames is fitted
 LAYERED = "SDMN, two layers"
 NETWORKS = ("HNeRV", *codec.FITS, "SDMN", LAYERED)
-BASE = 0.6  # of the parameters of two layers, for the first
-PARAMETERS = 4.1  # for a byte, of two layers to begin with
-NEAR = 0.02  # of the bytes, enough for two layers, which take a number of parameters
+BASE_SHARE = 0.6  # of the parameters of two layers, for the base layer
+PARAMETERS_PER_BYTE = 4.1  # of two layers, in the first attempt
+BYTES_TOLERANCE = 0.02  # relative, for two layers, whose sizes are given in parameters
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What all fits share: pictures' width and height, bytes, seconds, device; and how often two layers may be tried,
-    each time in all the seconds, to come near to the bytes."""
+    """What all fits share.
+
+    Attributes:
+        scale: width and height of the pictures.
+        file_bytes: size of each file.
+        seconds: time for each fit.
+        device: where to fit.
+        attempts: how often two layers may be fitted, each time for all the seconds, to come near to the bytes.
+    """
 
     scale: tuple[int, int] = (432, 240)
     file_bytes: int = 100_000
@@ -68,7 +75,7 @@ GPU = Settings((1920, 960), 2_400_000, 600.0, "cuda")
 
 
 def encode(clip: Clip, network: str, settings: Settings) -> tuple[bytes, dict[str, Any]]:
-    """The stored network, and what there is to say of it beside its pictures."""
+    """Return the stored network, and figures that do not depend on its pictures."""
     if network in codec.FITS:
         data = codec.encode(network, clip.frames, settings.file_bytes, seconds=settings.seconds, device=settings.device)
         decoder = stored.read(data).decoder
@@ -86,15 +93,18 @@ def encode(clip: Clip, network: str, settings: Settings) -> tuple[bytes, dict[st
 
 
 def encode_layers(clip: Clip, settings: Settings, options: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """A base and an enhancement layer of the wanted bytes together: layers take sizes in parameters, which are
-    corrected by what they came to until that is near enough. Each attempt has all the time; the nearest one counts."""
+    """Return a base and an enhancement layer that together come near to the file size, and their figures.
+
+    The sizes of layers are given in parameters; each attempt corrects them by the bytes of those before, and the
+    nearest attempt counts.
+    """
     file_bytes = settings.file_bytes
     tried: list[tuple[float, nvcodec.Encoded]] = []
     for _ in range(settings.attempts):
         parameters = corrected([(size, len(made.data)) for size, made in tried], file_bytes)
-        sizes = f"{round(BASE * parameters)},{round((1 - BASE) * parameters)}"
+        sizes = f"{round(BASE_SHARE * parameters)},{round((1 - BASE_SHARE) * parameters)}"
         tried.append((parameters, nvcodec.encode(clip, size=sizes, **options)))
-        if abs(len(tried[-1][1].data) / file_bytes - 1) <= NEAR:
+        if abs(len(tried[-1][1].data) / file_bytes - 1) <= BYTES_TOLERANCE:
             break
     best = min((made for _, made in tried), key=lambda made: abs(len(made.data) - file_bytes))
     return best.data, {
@@ -105,10 +115,17 @@ def encode_layers(clip: Clip, settings: Settings, options: dict[str, Any]) -> tu
 
 
 def corrected(tried: list[tuple[float, int]], file_bytes: int) -> float:
-    """The parameters to try next, by those that were and the bytes they came to: between the nearest to either side,
-    else in proportion to the nearest."""
+    """Return the number of parameters to try next.
+
+    It lies between the nearest attempts on either side of the file size; without both, it is in proportion to the
+    nearest attempt.
+
+    Args:
+        tried: parameters and bytes of each attempt.
+        file_bytes: the wanted size.
+    """
     if not tried:
-        return PARAMETERS * file_bytes
+        return PARAMETERS_PER_BYTE * file_bytes
     below = [attempt for attempt in tried if attempt[1] <= file_bytes]
     above = [attempt for attempt in tried if attempt[1] > file_bytes]
     if not (below and above):
@@ -120,38 +137,38 @@ def corrected(tried: list[tuple[float, int]], file_bytes: int) -> float:
 
 
 def decode(data: bytes, network: str, frames: int, task: str, device: str) -> Iterable[torch.Tensor]:
-    """The pictures that are judged: those of all ``frames``, or of the times between."""
+    """Return the pictures that are measured: those of all ``frames``, or those between them."""
     if network in codec.FITS:
         times: list[int | Fraction] = list(range(frames))
         if task == "interpolation":
-            times = [Fraction(place, 2) for place in range(1, 2 * frames - 1, 2)]
+            times = [Fraction(half, 2) for half in range(1, 2 * frames - 1, 2)]
         return codec.decode(data, times, device)
     video = Video(read_stream(data), device=device)
     if task == "regression":
         return (picture.cpu() for picture in video)
-    return (made[0].cpu() for made in itertools.islice(video.interpolated(2), 1, None, 2))
+    return (picture.cpu() for picture, _, _ in itertools.islice(video.interpolated(2), 1, None, 2))
 
 
 def measure(folder: Path, name: str, task: str, network: str, settings: Settings) -> dict[str, Any]:
-    """One fit and what it is worth, in a process of its own."""
+    """Return the figures of one fit; called in a process of its own, whose clock it changes."""
     if settings.device == "cpu":
         torch.set_num_threads(1)
         mock.patch("time.monotonic", time.process_time).start()
     every = TASKS[task]
-    whole = read_clip(folder / CLIPS[name], Selection(None, settings.scale, 0, FRAMES))
-    seen = read_clip(folder / CLIPS[name], Selection(None, settings.scale, 0, FRAMES, every))
-    began = time.monotonic()
-    data, more = encode(seen, network, settings)
-    taken = time.monotonic() - began
-    count = len(seen.frames)
-    judged = range(count) if every == 1 else range(1, 2 * count - 1, 2)
-    pairs = zip(decode(data, network, count, task, settings.device), judged, strict=True)
-    values = [(psnr(picture, whole.frames[place]), ssim(picture, whole.frames[place])) for picture, place in pairs]
+    source = read_clip(folder / CLIPS[name], Selection(None, settings.scale, 0, MAX_FRAMES))
+    fitted = read_clip(folder / CLIPS[name], Selection(None, settings.scale, 0, MAX_FRAMES, every))
+    start = time.monotonic()
+    data, more = encode(fitted, network, settings)
+    seconds = time.monotonic() - start
+    count = len(fitted.frames)
+    measured = range(count) if every == 1 else range(1, 2 * count - 1, 2)
+    pairs = zip(decode(data, network, count, task, settings.device), measured, strict=True)
+    values = [(psnr(picture, source.frames[frame]), ssim(picture, source.frames[frame])) for picture, frame in pairs]
     return {
         "psnr_rgb": statistics.mean(value for value, _ in values),
         "ssim": statistics.mean(value for _, value in values),
         "file_bytes": len(data),
-        "seconds": taken,
+        "seconds": seconds,
         "frames_fitted": count,
         "frames_judged": len(values),
         **more,
@@ -160,7 +177,7 @@ def measure(folder: Path, name: str, task: str, network: str, settings: Settings
 
 
 def _wanted(names: Iterable[str], only: tuple[str, ...]) -> list[str]:
-    """Those of ``names`` that are among ``only``; all if none is."""
+    """Return those of ``names`` that are among ``only``; all if none is."""
     return [name for name in names if name in only] or list(names)
 
 

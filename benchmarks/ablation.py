@@ -1,10 +1,10 @@
-"""What each part of the network is worth: fits of equal stored size and equal time that differ in one part.
+"""The worth of each part of the network: fits of equal stored size and equal time that differ in one part.
 
     python benchmarks/ablation.py CLIPS_FOLDER benchmarks/ablation.json [--seconds 120] [--jobs 2] [--only CLIP]
 
-First each variant's seconds a step are measured on each clip; a fit then gets the steps that fill --seconds. All fits
-run on one thread, --jobs of them at a time. Results are added to the JSON as they come, and what is already there is
-left out. `float` is the first variant fitted without quantisation (Table 4 of the paper).
+First the duration of a training step is measured for each variant on each clip; a fit then gets the steps that fill
+--seconds. Every fit runs on one thread, --jobs at a time. Results are added to the JSON as they come, and what is
+already there is skipped. `float` is the first variant fitted without quantisation (Table 4 of the paper).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import torch
 from machine import provenance
 
 import nvcodec
+from nvcodec.encoding.fit.budget import STEPS
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.fit.fit_loop import Progress, run
 from nvcodec.encoding.fit.fit_options import FitOptions
@@ -29,7 +30,7 @@ from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.video.clip import Clip
 from nvcodec.video.source import Selection, read_clip
 
-SIZE, FRAMES, SEEDS = 100_000, 48, (0, 1)
+PARAMETERS, FRAMES, SEEDS = 100_000, 48, (0, 1)
 CLIPS: dict[str, tuple[str, Selection]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, FRAMES)),
     "basketballpass 208x120": ("basketballpass", Selection(None, (208, 120), 0, FRAMES)),
@@ -44,51 +45,51 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "none, rep": {"skip": "none", "block": "rep"},
 }
 FLOAT = "float"
-TRIAL_STEPS, TRIALS = 100, 2
+PROBE_STEPS, PROBES = 100, 2
 
 
 def load(folder: Path, name: str) -> Clip:
-    """One of :data:`CLIPS`; from here on everything runs on one thread."""
+    """Read one of :data:`CLIPS`; from here on everything runs on one thread."""
     torch.set_num_threads(1)
     source, selection = CLIPS[name]
     return read_clip(folder / source, selection)
 
 
-def seconds_a_step(folder: Path, name: str) -> dict[str, float]:
-    """Of every variant on one clip: the median of a few short fits that take turns."""
+def seconds_per_step(folder: Path, name: str) -> dict[str, float]:
+    """Return the duration of each variant's training step on one clip: the median of short fits that take turns."""
     clip = load(folder, name)
-    taken: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
-    for _ in range(TRIALS):
+    durations: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for _ in range(PROBES):
         for variant, options in VARIANTS.items():
-            seen: list[Progress] = []
-            nvcodec.encode(clip, size=SIZE, steps=TRIAL_STEPS, device="cpu", report=seen.append, **options)
-            taken[variant].append(seen[-1].seconds / TRIAL_STEPS)
-    return {variant: statistics.median(values) for variant, values in taken.items()}
+            reports: list[Progress] = []
+            nvcodec.encode(clip, size=PARAMETERS, steps=PROBE_STEPS, device="cpu", report=reports.append, **options)
+            durations[variant].append(reports[-1].seconds / PROBE_STEPS)
+    return {variant: statistics.median(values) for variant, values in durations.items()}
 
 
 def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dict[str, Any]:
-    """Figures of one fit."""
+    """Return the figures of one fit."""
     clip = load(folder, name)
-    seen: list[Progress] = []
+    reports: list[Progress] = []
     if variant == FLOAT:
         first = next(iter(VARIANTS.values()))
-        shape = solve(SIZE, clip.width, clip.height, len(clip.frames), first["skip"], first["z_gain"])
+        shape = solve(PARAMETERS, clip.width, clip.height, len(clip.frames), first["skip"], first["z_gain"])
         options = FitOptions(steps, seed=seed, rep=first["block"] == "rep", quantised=0.0)
         fit = Fit(clip.frames, shape, options, torch.device("cpu"))
-        run(fit, seen.append)
+        run(fit, reports.append)
         return {
             "steps": steps,
-            "fit_seconds": fit.budget.clock.seconds["steps"],
+            "fit_seconds": fit.budget.clock.seconds[STEPS],
             "psnr_rgb": fit.finish().psnr(clip.frames),
         }
     encoded = nvcodec.encode(
-        clip, size=SIZE, steps=steps, seed=seed, device="cpu", report=seen.append, **VARIANTS[variant]
+        clip, size=PARAMETERS, steps=steps, seed=seed, device="cpu", report=reports.append, **VARIANTS[variant]
     )
     with encoded.fitted.decoder.in_float():
         in_float = encoded.fitted.psnr(clip.frames)
     return {
         "steps": steps,
-        "fit_seconds": seen[-1].seconds,
+        "fit_seconds": reports[-1].seconds,
         "parameters": encoded.parameters,
         "file_bytes": len(encoded.data),
         "psnr_rgb": encoded.psnr,
@@ -104,14 +105,14 @@ def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dic
 @click.option("--jobs", default=2)
 @click.option("--only", multiple=True)
 def main(folder: Path, output: Path, seconds: float, jobs: int, only: tuple[str, ...]) -> None:
-    """Measure whatever OUTPUT does not hold yet."""
+    """Measure what OUTPUT does not hold yet."""
     torch.set_num_threads(1)
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {}}
     clips = only or CLIPS
     with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        trials = {n: pool.submit(seconds_a_step, folder, n) for n in clips if n not in results["clips"]}
-        for name, trial in trials.items():
-            results["clips"][name] = {"seconds_a_step": trial.result(), "fits": {}}
+        probes = {n: pool.submit(seconds_per_step, folder, n) for n in clips if n not in results["clips"]}
+        for name, probe in probes.items():
+            results["clips"][name] = {"seconds_a_step": probe.result(), "fits": {}}
         fits = {}
         for seed in SEEDS:
             for name in clips:

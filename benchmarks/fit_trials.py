@@ -1,11 +1,11 @@
-"""What was tried to make the fit faster, each alone against the fit as it is: equal time, also what failed.
+"""Attempts to make the fit faster, each alone against the fit as it is, in equal time; failed ones included.
 
     python benchmarks/fit_trials.py CLIPS_FOLDER benchmarks/fit_trials.json [--steps 500] [--jobs 2] [--only TRIAL]
 
-First the time that a trial's step takes, as a ratio: a short fit of it and one of the fit as it is take turns step by
-step, so that whatever else the machine does meets both. A trial then gets as many steps as --steps of the fit as it is
-would take. All run on one thread, --jobs at a time. What a trial needs beside the fit's options is in this file alone:
-what does not help is not in the package. Results are added to the JSON as they come.
+First the duration of a trial's training step is measured, relative to the fit as it is: short fits of both take turns
+step by step, so that whatever else the machine does affects both. A trial then gets as many steps as take the time of
+--steps of the fit as it is. Every fit runs on one thread, --jobs at a time. What a trial needs beyond the fit's options
+is in this file alone: what does not help is not in the package. Results are added to the JSON as they come.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import math
 import multiprocessing
 import statistics
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import torch
@@ -27,53 +29,59 @@ from machine import provenance
 from torch import nn
 
 from nvcodec.decoding.kernels import resample
-from nvcodec.encoding.fit import fit as loop
 from nvcodec.encoding.fit import muon
-from nvcodec.encoding.fit.fit import Fit, analyse
+from nvcodec.encoding.fit.budget import Budget
+from nvcodec.encoding.fit.fit import Fit, Fitted, analyse, has_fast_bfloat16, latents_of
 from nvcodec.encoding.fit.fit_options import FitOptions
-from nvcodec.encoding.fit.muon import Muon
-from nvcodec.encoding.fit.schedule import schedule
+from nvcodec.encoding.fit.frame_sampler import FrameSampler
+from nvcodec.encoding.fit.optimisers import ScheduledOptimiser, network_optimisers
+from nvcodec.encoding.fit.schedule import lr_factor
 from nvcodec.encoding.model.convolution import Conv
-from nvcodec.encoding.model.decoder_network import HEAD_UNIT
+from nvcodec.encoding.model.decoder_network import HEAD_UNIT, MID_GREY, Decoder
 from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.video.source import Selection, read_clip
 
-SIZE = 285_000
+PARAMETERS = 285_000
 CLIPS: dict[str, tuple[str, Selection]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66)),
     "blackswan 320x160": ("davis480/blackswan", Selection((854, 427), (320, 160), 0, 50)),
 }
 AS_IT_IS = "as it is"
-PROBE_STEPS = 40
+PROBE_STEPS, PROBE_PARTS = 40, 5
+
+
+def unfused_adam(parameters: Iterable[nn.Parameter], peak_lr: float) -> ScheduledOptimiser:
+    """Return an Adam optimiser as the trials were measured with it; the fit's own is fused."""
+    return ScheduledOptimiser(torch.optim.Adam(parameters, betas=(0.9, 0.99), foreach=True), peak_lr)
 
 
 class Learned(Fit):
-    """The latents go on being learned, each frame's by itself, after the encoder's part."""
+    """The latents go on being learned, those of each frame separately, once the encoder's part is over."""
 
     def fix_latents(self) -> None:
         if self.fixed_latents is None:
             super().fix_latents()
             assert self.fixed_latents is not None
-            self.own = [nn.ParameterList(latent[:, None].unbind()) for latent in self.fixed_latents]
-            self.network.extend(self.own)
-            flat = [parameter for of_one_kind in self.own for parameter in of_one_kind]
-            self.optimisers.append((torch.optim.Adam(flat, betas=(0.9, 0.99)), self.options.adam_lr))
+            self.by_frame = [nn.ParameterList(latent[:, None].unbind()) for latent in self.fixed_latents]
+            self.network.extend(self.by_frame)
+            flat = [parameter for of_one_kind in self.by_frame for parameter in of_one_kind]
+            self.optimisers.of_network.append(unfused_adam(flat, self.options.adam_lr))
 
     def reconstruct(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
         if self.fixed_latents is None:
             return super().reconstruct(pictures, frames)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
-            latents = [torch.cat([of_one_kind[frame] for frame in frames]) for of_one_kind in self.own]
-            return self.decoder(latents, self.noise).float(), []
+            latents = [torch.cat([of_one_kind[frame] for frame in frames]) for of_one_kind in self.by_frame]
+            return self.decoder(latents, self.noise, frames).float(), []
 
     def latents(self) -> list[torch.Tensor]:
         if self.fixed_latents is None:
             return super().latents()
-        return [torch.cat([parameter.detach() for parameter in of_one_kind]) for of_one_kind in self.own]
+        return [torch.cat([parameter.detach() for parameter in of_one_kind]) for of_one_kind in self.by_frame]
 
 
 class EncoderToTheEnd(Fit):
-    """The encoder is fitted until quantisation comes in."""
+    """The encoder is fitted until quantisation enters."""
 
     def fix_latents(self) -> None:
         if self.budget.spent(1) > 1 - self.options.quantised:
@@ -81,13 +89,12 @@ class EncoderToTheEnd(Fit):
 
 
 class EncoderByAdam(Fit):
-    """Muon on the decoder's kernels alone."""
+    """Muon for the decoder's kernels only."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        decoder = loop.optimisers(self.decoder.parameters(), self.options)
-        adam = torch.optim.Adam(self.encoder.parameters(), betas=(0.9, 0.99), foreach=True)
-        self.optimisers = [*decoder, (adam, self.options.adam_lr)]
+        encoder = unfused_adam(self.encoder.parameters(), self.options.adam_lr)
+        self.optimisers.of_network = [*network_optimisers(self.decoder.parameters(), self.options), encoder]
 
 
 class AdamAlone(Fit):
@@ -95,12 +102,11 @@ class AdamAlone(Fit):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        adam = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99), foreach=True)
-        self.optimisers = [(adam, 3e-3)]
+        self.optimisers.of_network = [unfused_adam(self.network.parameters(), 3e-3)]
 
 
 class Progressive(Fit):
-    """The first fifth without the last block, on pictures shrunken by its stride, with a head of its own."""
+    """The first fifth has no last block: its pictures are smaller by that block's stride and have their own head."""
 
     until = 0.2
 
@@ -109,7 +115,7 @@ class Progressive(Fit):
         torch.manual_seed(self.options.seed)
         self.small_head = Conv(self.shape.channels[-2], 3, 3).to(memory_format=torch.channels_last)
         self.network.append(self.small_head)
-        self.optimisers += loop.optimisers(self.small_head.parameters(), self.options)
+        self.optimisers.of_network += network_optimisers(self.small_head.parameters(), self.options)
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         if self.budget.spent() >= self.until or self.quantised:
@@ -117,15 +123,15 @@ class Progressive(Fit):
         decoder, stride = self.decoder, self.shape.strides[-1]
         with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
             latents, _ = analyse(self.encoder, decoder, pictures)
-            x = before_last_block(decoder, latents)
-            small = (self.small_head(x) * HEAD_UNIT + 0.5).float()
+            x = last_block_input(decoder, latents)
+            small = (self.small_head(x) * HEAD_UNIT + MID_GREY).float()
         target = F.avg_pool2d(pictures, stride)
         loss = F.mse_loss(small[:, :, : target.shape[2], : target.shape[3]], target)
         return loss, loss.detach()
 
 
 class Crops(Fit):
-    """The last block and the head see one of four quarters a step, with a margin."""
+    """The last block and the head see one quarter of the picture per training step, with a margin."""
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         if self.quantised:
@@ -136,19 +142,15 @@ class Crops(Fit):
             if self.fixed_latents is None:
                 latents, _ = analyse(self.encoder, decoder, pictures)
             else:
-                latents = [
-                    latent[frames].contiguous(memory_format=torch.channels_last) for latent in self.fixed_latents
-                ]
-            x = before_last_block(decoder, latents)
+                latents = latents_of(self.fixed_latents, frames)
+            x = last_block_input(decoder, latents)
             height, width = x.shape[2] // 2, x.shape[3] // 2
-            down, across = divmod(int(torch.randint(4, (1,), generator=self.order)), 2)
+            down, across = divmod(int(torch.randint(4, (1,), generator=self.sampler.generator)), 2)
             top, left = down * height, across * width
             outer_top, outer_left = max(0, top - margin), max(0, left - margin)
             part = x[:, :, outer_top : top + height + margin, outer_left : left + width + margin]
-            part = F.pixel_shuffle(
-                F.gelu(decoder.blocks[-1](part.contiguous(memory_format=torch.channels_last))), stride
-            )
-            picture = (decoder.head(part) * HEAD_UNIT + 0.5).float()
+            part = F.gelu(decoder.blocks[-1](part.contiguous(memory_format=torch.channels_last)))
+            picture = (decoder.head(F.pixel_shuffle(part, stride)) * HEAD_UNIT + MID_GREY).float()
         top_out, left_out = (top - outer_top) * stride, (left - outer_left) * stride
         target = pictures[:, :, top * stride : (top + height) * stride, left * stride : (left + width) * stride]
         inner = picture[:, :, top_out : top_out + target.shape[2], left_out : left_out + target.shape[3]]
@@ -156,53 +158,63 @@ class Crops(Fit):
         return loss, loss.detach()
 
 
-def before_last_block(decoder: loop.Decoder, latents: list[torch.Tensor]) -> torch.Tensor:
-    """The decoder up to where its last block begins."""
+def last_block_input(decoder: Decoder, latents: list[torch.Tensor]) -> torch.Tensor:
+    """Return what the decoder's last block reads, but without the feature grids."""
     x = F.gelu(decoder.stem(latents[0]))
-    for place, block in enumerate(decoder.blocks[:-1]):
-        x = F.pixel_shuffle(F.gelu(block(x)), decoder.shape.strides[place])
-        if place < len(decoder.skips):
-            x = x + resample(decoder.skips[place](latents[1 + place], None), x.shape[2], x.shape[3])
+    for number, block in enumerate(decoder.blocks[:-1]):
+        x = F.pixel_shuffle(F.gelu(block(x)), decoder.shape.strides[number])
+        if number < len(decoder.skips):
+            x = x + resample(decoder.skips[number](latents[1 + number], None), x.shape[2], x.shape[3])
     return x
 
 
 class Averaged(Fit):
-    """The result is a running average of the weights over the last 50 steps, about."""
+    """The result is a running average of the weights over about the last 50 training steps."""
 
     def advance(self) -> torch.Tensor:
         error = super().advance()
         if self.quantised:
-            if not hasattr(self, "average"):
-                self.average = [p.detach().clone() for p in self.decoder.parameters()]
-            for kept, now in zip(self.average, self.decoder.parameters(), strict=True):
-                kept.lerp_(now.detach(), 1 / 50)
+            if not hasattr(self, "averages"):
+                self.averages = [parameter.detach().clone() for parameter in self.decoder.parameters()]
+            for average, parameter in zip(self.averages, self.decoder.parameters(), strict=True):
+                average.lerp_(parameter.detach(), 1 / 50)
         return error
 
-    def result(self) -> loop.Fitted:
+    def finish(self) -> Fitted:
         with torch.no_grad():
-            for kept, now in zip(self.average, self.decoder.parameters(), strict=True):
-                now.copy_(kept)
-        return super().result()
+            for average, parameter in zip(self.averages, self.decoder.parameters(), strict=True):
+                parameter.copy_(average)
+        return super().finish()
+
+
+class HardFrameSampler(FrameSampler):
+    """Once every frame has been seen, draws frames in proportion to the square root of their last error."""
+
+    def __init__(self, frames: int, seed: int) -> None:
+        super().__init__(frames, seed)
+        self.errors = torch.full((frames,), math.inf)
+
+    def draw(self, count: int) -> list[int]:
+        if self.errors.isinf().any():
+            return super().draw(count)
+        return torch.multinomial(self.errors.sqrt(), count, generator=self.generator).tolist()
 
 
 class HardFrames(Fit):
-    """Frames are drawn in proportion to the square root of their last error."""
+    """Frames with a larger error are drawn more often."""
 
-    def draw(self) -> list[int]:
-        if not hasattr(self, "errors"):
-            self.errors = torch.full((len(self.frames),), math.inf)
-        if self.errors.isinf().any():
-            return super().draw()
-        return torch.multinomial(self.errors.sqrt(), self.options.batch, generator=self.order).tolist()
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.sampler: HardFrameSampler = HardFrameSampler(len(self.frames), self.options.seed)
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         loss, error = super().objective(pictures, frames)
-        self.errors[frames] = error
+        self.sampler.errors[frames] = error
         return loss, error
 
 
 class Orthogonal(Fit):
-    """Kernels of the decoder start orthogonal, as matrices."""
+    """The decoder's kernels start orthogonal, as matrices."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -212,40 +224,44 @@ class Orthogonal(Fit):
                 conv.weight.copy_(nn.init.orthogonal_(torch.empty(conv.weight.shape), math.sqrt(2)))
 
 
-class Cosine(Fit):
-    """Rates fall along a cosine."""
+class CosineBudget(Budget):
+    """A budget whose learning rates fall along a cosine."""
 
-    def factor(self) -> float:
-        share = min(1.0, self.budget.spent())
-        return schedule(share / self.options.warmup, 0.5 * (1 + math.cos(math.pi * share)))
+    def lr_factor(self) -> float:
+        share = min(1.0, self.spent())
+        return lr_factor(share / self.options.warmup, 0.5 * (1 + math.cos(math.pi * share)))
+
+
+class Cosine(Fit):
+    """Learning rates fall along a cosine."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.budget = CosineBudget(self.options, len(self.frames))
 
 
 class ThreeIterations(Fit):
-    """Newton-Schulz with 3 iterations in place of 5."""
+    """Three Newton-Schulz iterations instead of five."""
 
     def advance(self) -> torch.Tensor:
-        five = muon.orthogonalise
-        muon.orthogonalise = functools.partial(five, steps=3)
-        try:
+        with mock.patch.object(muon, "orthogonalise", functools.partial(muon.orthogonalise, iterations=3)):
             return super().advance()
-        finally:
-            muon.orthogonalise = five
 
 
 class Momentum(Fit):
-    """Muon's momentum is another one."""
+    """More momentum in Muon."""
 
     momentum = 0.95
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        for optimiser, _ in self.optimisers:
-            if isinstance(optimiser, Muon):
-                optimiser.param_groups[0]["momentum"] = self.momentum
+        for scheduled in self.optimisers.of_network:
+            if isinstance(scheduled.optimiser, muon.Muon):
+                scheduled.optimiser.param_groups[0]["momentum"] = self.momentum
 
 
 class LessMomentum(Momentum):
-    """Less."""
+    """Less momentum in Muon."""
 
     momentum = 0.8
 
@@ -279,37 +295,40 @@ TRIALS: dict[str, tuple[type[Fit], dict[str, Any]]] = {
 
 
 def prepare(folder: Path, name: str, trial: str, steps: int, seed: int = 0) -> Fit:
-    """A fit on one thread."""
+    """Return a new fit; from here on everything runs on one thread."""
     torch.set_num_threads(1)
     source, selection = CLIPS[name]
     frames = read_clip(folder / source, selection).frames
-    shape = solve(SIZE, frames.shape[3], frames.shape[2], len(frames))
+    shape = solve(PARAMETERS, frames.shape[3], frames.shape[2], len(frames))
     kind, changed = TRIALS[trial]
     cpu = torch.device("cpu")
-    options = FitOptions(**{"steps": steps, "seed": seed, "bfloat16": loop.has_fast_bfloat16(cpu), **changed})
+    options = FitOptions(**{"steps": steps, "seed": seed, "bfloat16": has_fast_bfloat16(cpu), **changed})
     return kind(frames, shape, options, cpu)
 
 
 def step_ratio(folder: Path, trial: str) -> float:
-    """Time of a step of a trial over that of a step of the fit as it is: the mean over five parts of a short fit, the
-    median of each."""
-    name = next(iter(CLIPS))  # the clips have one size
+    """Return the duration of a trial's training step relative to one of the fit as it is.
+
+    Each duration is the mean over five parts of a short fit of the part's median.
+    """
+    name = next(iter(CLIPS))  # all clips have the same picture size
     fits = [prepare(folder, name, AS_IT_IS, PROBE_STEPS), prepare(folder, name, trial, PROBE_STEPS)]
-    times: list[list[float]] = [[], []]
+    durations: list[list[float]] = [[], []]
     for _ in range(PROBE_STEPS):
-        for fit, taken in zip(fits, times, strict=True):
-            began = time.perf_counter()
+        for fit, seconds in zip(fits, durations, strict=True):
+            start = time.perf_counter()
             fit.advance()
-            taken.append(time.perf_counter() - began)
-    part = PROBE_STEPS // 5
+            seconds.append(time.perf_counter() - start)
+    part = PROBE_STEPS // PROBE_PARTS
     ours, theirs = (
-        statistics.mean(statistics.median(taken[i * part : (i + 1) * part]) for i in range(5)) for taken in times
+        statistics.mean(statistics.median(seconds[i * part : (i + 1) * part]) for i in range(PROBE_PARTS))
+        for seconds in durations
     )
     return theirs / ours
 
 
 def one_fit(folder: Path, name: str, trial: str, steps: int, seed: int) -> dict[str, Any]:
-    """Figures of one fit."""
+    """Return the figures of one fit."""
     fit = prepare(folder, name, trial, steps, seed)
     while not fit.budget.done:
         fit.advance()
@@ -323,10 +342,10 @@ def one_fit(folder: Path, name: str, trial: str, steps: int, seed: int) -> dict[
 @click.option("--jobs", default=2)
 @click.option("--only", multiple=True)
 def main(folder: Path, output: Path, steps: int, jobs: int, only: tuple[str, ...]) -> None:
-    """Measure whatever OUTPUT does not hold yet."""
+    """Measure what OUTPUT does not hold yet."""
     torch.set_num_threads(1)
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {"clips": {n: {} for n in CLIPS}}
-    # The fit as it is, run with two seeds, tells how much chance is in these figures.
+    # A second seed of the fit as it is shows how much these figures vary by chance.
     wanted = [(name, trial, 0) for trial in only or TRIALS for name in CLIPS] + [(n, AS_IT_IS, 1) for n in CLIPS]
     missing = [row for row in wanted if _key(row[1], row[2]) not in results["clips"][row[0]]]
     context = multiprocessing.get_context("spawn")

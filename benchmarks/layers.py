@@ -28,7 +28,7 @@ from machine import provenance
 from nvcodec.bench import rival_codecs as codecs
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.encoding.encoder import encode
-from nvcodec.format.accounting import by_layer
+from nvcodec.format.describe import by_layer
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr

@@ -1,9 +1,9 @@
-"""What each lever of the rate is worth: files of one size, made in one time, with each of them taken out.
+"""The worth of each means of saving bytes: files of equal size, made in equal time, without one of them.
 
     python benchmarks/levers.py CLIPS_FOLDER benchmarks/levers.json [--jobs 2]
 
-Two points of Bunny at 320x160, 66 frames; each encode is a process with one thread. Results are added to the JSON as
-they come; what is there is not measured again.
+Two sizes of 66 frames of Big Buck Bunny at 320x160; each encode is a process with one thread. Results are added to the
+JSON as they come; what is already there is skipped.
 """
 
 from __future__ import annotations
@@ -23,30 +23,31 @@ from machine import provenance
 
 from nvcodec.encoding.encoder import encode
 from nvcodec.encoding.fit.fit import Fit
-from nvcodec.encoding.model import network_shape as shape
+from nvcodec.encoding.model import shape_solver
+from nvcodec.format.entropy import chunks
 from nvcodec.video.source import Selection, read_clip
 
-#: Bytes of a file and seconds that its encode may take: 0.6 of the bytes, and the time, of nvcodec before.
+#: Bytes of a file and seconds for its encode: 0.6 times the bytes, and the time, of the older nvcodec of `before.py`.
 POINTS = ((68_037, 104.6), (140_141, 158.3))
 
 
 def nothing() -> None:
-    """Everything stays as it is."""
+    """Change nothing."""
 
 
 def one_table() -> None:
-    """One table for all values of a chunk."""
-    mock.patch("nvcodec.format.entropy.chunks.choose_contexts", lambda values, rows: None).start()
+    """Use one table for all values of a chunk."""
+    mock.patch.object(chunks, "choose_contexts", lambda values, rows: None).start()
 
 
 def plain_latents() -> None:
-    """Latents stay what the encoder gave, in steps of a 127th of their peak."""
+    """Keep the latents as the encoder yields them, in quantisation steps of a 127th of their peak."""
     mock.patch.object(Fit, "learn_latents", lambda self: None).start()
 
 
 def wide_kernels() -> None:
-    """The kernels of the published networks."""
-    mock.patch.object(shape, "KERNELS", shape.PUBLISHED_KERNELS).start()
+    """Use the kernels of the published networks."""
+    mock.patch.object(shape_solver, "KERNELS", shape_solver.PUBLISHED_KERNELS).start()
 
 
 LEVERS: dict[str, tuple[dict[str, Any], Callable[[], None]]] = {
@@ -60,7 +61,7 @@ LEVERS: dict[str, tuple[dict[str, Any], Callable[[], None]]] = {
 
 
 def measure(folder: Path, lever: str, point: tuple[int, float]) -> dict[str, Any]:
-    """One encode, in a process of its own."""
+    """Return the figures of one encode; called in a process of its own, which keeps the change."""
     torch.set_num_threads(1)
     clip = read_clip(folder / "bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), None, None)
     options, change = LEVERS[lever]

@@ -14,7 +14,6 @@ from torch import nn
 
 import nvcodec
 from nvcodec.cli.options import SizeType
-from nvcodec.format.stream_reader import read_stream
 from nvcodec.video.source import Selection, read_clip
 
 THRESHOLD = 6 / 255  # of change to the next frame, above which a pixel counts as moving
@@ -84,7 +83,7 @@ def main(source: str, scale: tuple[int, int], frames: int, size: str, steps: int
     model = train(pictures)
     for name, loss in (("pixels", "l2"), ("the model's answers", KeepsAnswers(model))):
         encoded = nvcodec.encode(clip, size=size, steps=steps, loss=loss)
-        decoded = nvcodec.open(read_stream(encoded.data))[:].cpu()
+        decoded = nvcodec.open(encoded.data)[:].cpu()
         click.echo(
             f"{name}: {len(encoded.data)} bytes, {encoded.psnr:.2f} dB, "
             f"IoU of the model's answers {agreement(model, decoded, pictures):.3f}"

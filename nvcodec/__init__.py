@@ -6,9 +6,10 @@
     video = nvcodec.open("out.sdmn")
     video[0]          # uint8 tensor [3, height, width]
     video[10:20]      # uint8 tensor [10, 3, height, width]
-    video.timestamps  # exact seconds, one Fraction a frame
+    video.timestamps  # exact seconds, one Fraction per frame
+    nvcodec.info("out.sdmn")["bits_per_pixel"]
 
-Importing this imports neither torch nor PyAV; the first use of a name below does.
+Importing this imports neither torch nor PyAV; the first use of ``open``, ``Video`` or ``encode`` does.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from nvcodec.errors import UnsupportedVersionError as UnsupportedVersionError
     from nvcodec.errors import UsageError as UsageError
     from nvcodec.errors import VerificationError as VerificationError
+    from nvcodec.format.describe import info as info
 
     open = Video
 
@@ -40,6 +42,7 @@ _HOME = {
     "encode": ("nvcodec.encoding.encoder", "encode"),
     "EncodeConfig": ("nvcodec.encoding.encode_config", "EncodeConfig"),
     "Encoded": ("nvcodec.encoding.encoded", "Encoded"),
+    "info": ("nvcodec.format.describe", "info"),
     "NvcodecError": ("nvcodec.errors", "NvcodecError"),
     "UsageError": ("nvcodec.errors", "UsageError"),
     "InputError": ("nvcodec.errors", "InputError"),

@@ -1,9 +1,9 @@
-"""Deliberate bugs in the decoder, each one a small change of its source: what the conformance vectors have to catch.
+"""Deliberate bugs in the decoder, which the conformance vectors must catch. Each is a small change of its source.
 
-They were chosen before the vectors were made, from the specification alone: an off-by-one in each arithmetic step, a
-dropped clamp, a wrong table entry, a check left out. ``tools/mutate_decoder.py`` plants them one at a time. Left out
-are changes that change nothing: t limited to 65534 instead of 65535 gives the same results for every multiplier, GELU's
-table goes on where its edge is, and a wrong library kernel is found by the decoder itself, which then does without.
+They were chosen from the specification alone, before there were vectors: an off-by-one in each arithmetic operation, a
+dropped clamp, a wrong table entry, a missing check. ``tools/mutate_decoder.py`` plants them one at a time. Changes
+without effect are left out: limiting t to 65534 instead of 65535 gives the same results for every multiplier, GELU's
+table continues seamlessly beyond its edge, and the decoder itself detects a wrong library kernel and avoids it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Bug:
-    """A change of one place.
+    """A change of the source.
 
     Attributes:
         name: what it breaks.
-        file: in the folder ``nvcodec``.
-        old: text that stands there exactly once.
-        new: what is put in its place.
+        file: path within ``nvcodec/``.
+        old: text that occurs exactly once in the file.
+        new: its replacement.
     """
 
     name: str
@@ -28,13 +28,15 @@ class Bug:
     new: str
 
 
-NETWORK, KERNELS, DECODER = (f"decoding/{name}.py" for name in ("exact_network", "kernels", "decoded_video"))
+NETWORK, KERNELS, VIDEO, CHECKSUMS = (
+    f"decoding/{name}.py" for name in ("exact_network", "kernels", "decoded_video", "picture_checksums")
+)
 FUNCTIONS, GRIDS, NOISE, BOUNDS, STEPS = (
     f"format/arithmetic/{name}.py" for name in ("functions", "interpolation", "noise", "bounds", "step_indices")
 )
 TABLES, CONTEXTS, CODER = (f"format/entropy/{name}.py" for name in ("frequency_tables", "contexts", "chunks"))
-FIELDS, OPS, UNITS, STREAM, READER = (
-    f"format/{name}.py" for name in ("fields", "operations", "units", "stream", "stream_reader")
+FIELDS, UNITS, STREAM, PAYLOADS, READER = (
+    f"format/{name}.py" for name in ("fields", "units", "stream", "payloads", "stream_reader")
 )
 
 #: Section 6.3.
@@ -77,7 +79,7 @@ CONVOLUTION = [
 
 #: The proof of section 6.3.
 BOUND = [
-    Bug("the bound is not checked", READER, 'prove(weights, bias, shifts, tensors[op.input], f"', 'str(f"'),
+    Bug("the bound is not checked", PAYLOADS, 'prove(conv.weights, bias, shifts, tensors[op.input], f"', 'str(f"'),
     Bug("the bound is off by one", BOUNDS, "if worst.max() >= LIMIT:", "if worst.max() > LIMIT:"),
     Bug("the bound forgets the rounding", BOUNDS, "reach(weights, rounded_bias(bias, shifts),", "reach(weights, bias,"),
     Bug("the bound forgets negative sums", BOUNDS, "return np.maximum(above, below)", "return above"),
@@ -138,7 +140,7 @@ OPERATIONS = [
     Bug("CONCAT the wrong way round", NETWORK, "torch.cat(inputs, 1)", "torch.cat(inputs[::-1], 1)"),
     Bug("ADD is not clamped", NETWORK, "(inputs[0] + inputs[1]).clamp_(op.low, op.high)", "inputs[0] + inputs[1]"),
     Bug("SUBTRACT the wrong way round", NETWORK, "(inputs[0] - inputs[1])", "(inputs[1] - inputs[0])"),
-    Bug("BELOW reads the lowest layer", NETWORK, "results[place] = below[op.layer]", "results[place] = below[0]"),
+    Bug("BELOW reads the lowest layer", NETWORK, "results[index] = lower[op.layer]", "results[index] = lower[0]"),
 ]
 
 #: Sections 6.7 and 8.3.
@@ -206,8 +208,8 @@ ENTROPY = [
     Bug(
         "family 5: four neighbours across, not five",
         CONTEXTS,
-        "steps = range(2 * REACH + 1)",
-        "steps = range(2 * REACH)",
+        "offsets = range(2 * REACH + 1)",
+        "offsets = range(2 * REACH)",
     ),
     Bug(
         "family 5: the picture goes around at its edges",
@@ -218,17 +220,19 @@ ENTROPY = [
     Bug("family 5: 24 neighbours", CONTEXTS, "self.weight + NEIGHBOURS", "self.weight + NEIGHBOURS - 1"),
     Bug(
         "predictor 1: differences to the first frame",
-        READER,
+        PAYLOADS,
         "rest = np.cumsum(rest, axis=0, dtype=np.int32)",
         "rest = rest.astype(np.int32)",
     ),
     Bug(
         "values are not checked against their range",
-        READER,
+        PAYLOADS,
         "if least < low or most > high:",
         "if False:",
     ),
-    Bug("sums of differences are not checked", READER, "if rest.min() < op.low or rest.max() > op.high:", "if False:"),
+    Bug(
+        "sums of differences are not checked", PAYLOADS, "if rest.min() < op.low or rest.max() > op.high:", "if False:"
+    ),
     Bug("words after the last value pass", CODER, "if not coder.maybe_exhausted():", "if False:"),
     Bug("a needlessly long varint passes", FIELDS, "if byte == 0 and shift:", "if False:"),
 ]
@@ -243,17 +247,17 @@ CONTAINER = [
     ),
     Bug("feature bits are not checked", UNITS, "if unknown:", "if False:"),
     Bug("reserved flags pass", UNITS, "if header.flags & ~ANCILLARY:", "if False:"),
-    Bug("the hash of LAYER_END is not checked", READER, "if stated != self.hash.digest():", "if False:"),
-    Bug("the count of LAYER_END is not checked", READER, "if end.units != self.place:", "if False:"),
-    Bug("the INDEX is not checked", READER, "if bytes(unit.payload) != expected + len(", "if False and len("),
+    Bug("the hash of LAYER_END is not checked", READER, "if digest != self.hash.digest():", "if False:"),
+    Bug("the count of LAYER_END is not checked", READER, "if units != unit.index:", "if False:"),
+    Bug("the INDEX is not checked", READER, "if bytes(unit.payload) != payloads.pack_index(before):", "if False:"),
     Bug("bytes after a unit's fields pass", FIELDS, "if self.left:", "if False:"),
     Bug("fields are not checked against their range", FIELDS, "if not low <= value <= high:", "if False:"),
-    Bug("pictures are not checked", DECODER, "if complete and crc != ", "if False and crc != "),
+    Bug("pictures are not checked", CHECKSUMS, "if complete and crc != ", "if False and crc != "),
     Bug(
         "a segment's first frame is the one before's",
-        DECODER,
-        "bisect.bisect_right(self._starts, frames[place])",
-        "bisect.bisect_left(self._starts, frames[place])",
+        VIDEO,
+        "bisect.bisect_right(self._starts, frames[index])",
+        "bisect.bisect_left(self._starts, frames[index])",
     ),
 ]
 

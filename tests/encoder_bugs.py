@@ -58,7 +58,8 @@ SINKS = "video/sinks.py"
 TRANSFORM = "video/transform.py"
 DECODED_VIDEO = "decoding/decoded_video.py"
 CONCEALMENT = "decoding/concealment.py"
-STREAM_READER = "format/stream_reader.py"
+PAYLOADS = "format/payloads.py"
+TIMELINE = "decoding/timeline.py"
 CHUNKS = "format/entropy/chunks.py"
 LIMITS = "format/limits.py"
 
@@ -421,25 +422,29 @@ RATE = [
     EncoderBug(
         "the bits of lower layers do not reach the loss",
         FIT,
-        "rate_term(loss, bits, self.rate.rd_lambda, lower_layer_bits)",
-        "rate_term(loss, bits, self.rate.rd_lambda)",
+        "rate_term(loss, bits, self.rate_control.rd_lambda, lower_layer_bits)",
+        "rate_term(loss, bits, self.rate_control.rd_lambda)",
         RATE_TESTS,
     ),
     EncoderBug(
         "the joint fit is not steered",
         JOINT_FIT,
-        "fit.rate.update_lambda(step_share)",
-        "fit.rate.update_lambda(0.0)",
+        "fit.rate_control.update_lambda(step_share)",
+        "fit.rate_control.update_lambda(0.0)",
         RATE_TESTS,
     ),
     EncoderBug(
-        "the joint fit counts each layer by itself", JOINT_FIT, "bits = bits + fit.rate", "bits = fit.rate", RATE_TESTS
+        "the joint fit counts each layer by itself",
+        JOINT_FIT,
+        "bits = bits + fit.rate_control",
+        "bits = fit.rate_control",
+        RATE_TESTS,
     ),
     EncoderBug(
         "the joint fit does not divide by the loss",
         JOINT_FIT,
-        "fit.rate.rd_lambda)) / loss.detach()",
-        "fit.rate.rd_lambda))",
+        "fit.rate_control.rd_lambda)) / loss.detach()",
+        "fit.rate_control.rd_lambda))",
         RATE_TESTS,
     ),
 ]
@@ -745,10 +750,10 @@ QUANTISATION = [
 SHARED = [
     EncoderBug(
         "frames between: the last lasts too short",
-        DECODED_VIDEO,
-        "ticks.append((pts * factor, duration * factor))",
-        "ticks.append((pts * factor, duration))",
-        ("tests/decoding/test_times_between.py",),
+        TIMELINE,
+        "pts * self.factor, duration * self.factor)",
+        "pts * self.factor, duration)",
+        ("tests/decoding/test_interpolation.py::test_whole_frames_are_the_transmitted_ones",),
     ),
     EncoderBug(
         "decoder imports fit",
@@ -760,15 +765,15 @@ SHARED = [
     EncoderBug(
         "conceal one layer too low",
         CONCEALMENT,
-        "layers[frame] = level - 1",
-        "layers[frame] = max(0, level - 2)",
+        "layers[frame] = count - 1",
+        "layers[frame] = max(0, count - 2)",
         ("tests/decoding/test_damage.py",),
     ),
     EncoderBug(
         "skip weights mislabelled",
-        STREAM_READER,
-        '"skip_weights") if place in skip',
-        '"weights") if place in skip',
+        PAYLOADS,
+        '"skip_weights") if index in skip',
+        '"weights") if index in skip',
         ("tests/encoding/test_skip.py::test_every_switch_gives_a_file",),
     ),
     EncoderBug(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.errors import CorruptStreamError
 from nvcodec.format import operations as o
 from nvcodec.format.arithmetic.bounds import LIMIT, reach, rounded_bias
@@ -22,17 +22,17 @@ from nvcodec.format.units import LatentsHead, LayerEnd, SegmentHead, UnitType, V
 
 
 class Builder:
-    """A list of operations that grows; every operation added is valid."""
+    """A growing list of operations, all of them valid."""
 
-    def __init__(self, rng: np.random.Generator, below: Sequence[Layer] = ()) -> None:
+    def __init__(self, rng: np.random.Generator, lower: Sequence[Layer] = ()) -> None:
         self.rng = rng
-        self.below = {level: layer.tensors for level, layer in enumerate(below)}
+        self.lower = {layer_index: layer.tensors for layer_index, layer in enumerate(lower)}
         self.ops: list[o.Op] = []
         self.tensors: list[Tensor] = []
         self.convs: dict[int, ConvWeights] = {}
 
     def add(self, op: o.Op) -> int:
-        self.tensors.append(infer_one(op, len(self.ops), self.tensors, self.below))
+        self.tensors.append(infer_one(op, len(self.ops), self.tensors, self.lower))
         self.ops.append(op)
         return len(self.ops) - 1
 
@@ -60,20 +60,20 @@ class Builder:
         return len(self.ops) - 1
 
     def grow(self, count: int) -> None:
-        """Add ``count`` random operations; a draw that breaks a rule is drawn again."""
+        """Add ``count`` random operations; those that break a rule are drawn again."""
         while count:
             source = self.any()
             try:
-                place = self.draw(source)
+                index = self.draw(source)
             except CorruptStreamError:
                 continue
-            if max(self.tensors[place].elements, self.tensors[source].elements) > 4000:
-                self.ops.pop(), self.tensors.pop(), self.convs.pop(place, None)
+            if max(self.tensors[index].elements, self.tensors[source].elements) > 4000:
+                self.ops.pop(), self.tensors.pop(), self.convs.pop(index, None)
                 continue
             count -= 1
 
     def draw(self, source: int) -> int:
-        """One random operation that reads ``source``, or has no input."""
+        """Add one random operation that reads ``source`` or has no input."""
 
         def number(low: int, high: int) -> int:
             return int(self.rng.integers(low, high))
@@ -99,7 +99,7 @@ class Builder:
                     number(1, 6), number(1, 6), number(1, 6), -number(0, 99), number(0, 99), number(1, 3), number(0, 6)
                 )
             ),
-            "below": lambda: self.add(o.Below(len(self.below) - 1, number(0, 6))),
+            "below": lambda: self.add(o.Below(len(self.lower) - 1, number(0, 6))),
         }
         return draws[str(self.rng.choice(list(draws)))]()
 
@@ -107,18 +107,18 @@ class Builder:
         source = self.add(o.Resample(len(self.ops) - 1, height, width))
         self.conv(source, 3, 0, 255)
         latents = {
-            place: self.rng.integers(
+            index: self.rng.integers(
                 op.low, op.high + 1, (op.transmitted(frames), op.channels, op.height, op.width)
             ).astype(np.int16)
-            for place, op in enumerate(self.ops)
+            for index, op in enumerate(self.ops)
             if isinstance(op, o.Transmitted)
         }
-        tensors = infer(self.ops, self.below, (height, width))
+        tensors = infer(self.ops, self.lower, (height, width))
         return Layer(tuple(self.ops), tensors, self.convs, latents, 1, np.zeros(frames, np.uint32))
 
 
 def random_stream(seed: int, *, segments: int = 1, layers: int = 1, operations: int = 8, frames: int = 3) -> Stream:
-    """A valid stream with random content; its checksums are right."""
+    """Build a valid stream with random content and correct checksums."""
     rng = np.random.default_rng(seed)
     made: list[Segment] = []
     for number in range(segments):
@@ -138,18 +138,18 @@ def random_stream(seed: int, *, segments: int = 1, layers: int = 1, operations: 
     stream = Stream(Video(0, 1, 13, 5, 2, 4, 3, 1, 90000, seed), made, {"title": "x" * int(rng.integers(100))})
     group = int(rng.integers(1, frames + 1))
     for number, segment in enumerate(made):
-        for level in range(layers):
-            network = ExactNetwork(segment, number, seed, torch.device("cpu"), level + 1)
+        for layer_index in range(layers):
+            network = ExactNetwork(segment, number, seed, torch.device("cpu"), layer_index + 1)
             sums = []
             for first in range(0, frames, group):
                 pictures = network.decode(range(first, min(frames, first + group)))
                 sums.append(zlib.crc32(b"".join(map(picture_bytes, pictures))))
-            segment.layers[level].frames_per_checksum = group
-            segment.layers[level].checksums = np.array(sums, np.uint32)
+            segment.layers[layer_index].frames_per_checksum = group
+            segment.layers[layer_index].checksums = np.array(sums, np.uint32)
     return stream
 
 
-ZERO = Constant(0, 1).pack() + varint(0)  # a chunk of zeros, as many as there have to be
+ZERO = Constant(0, 1).pack() + varint(0)  # a chunk of any number of zeros
 
 
 def zeros(
@@ -160,7 +160,7 @@ def zeros(
     run: int = 1024,
     metadata: Sequence[bytes] = (),
 ) -> bytes:
-    """A file whose weights and latents are all zero: a few bytes, however large they are."""
+    """Build a file whose weights and latents are all zero: a few bytes, however many they are."""
     out = bytearray(pack_file_header())
     count = 0
 
@@ -173,20 +173,20 @@ def zeros(
     put(UnitType.SEGMENT, SegmentHead(0, frames, width, height, 0, 1).pack())
     for payload in metadata:
         put(UnitType.METADATA, payload)
-    for level, ops in enumerate(layers):
-        put(UnitType.NETWORK, o.pack_ops(ops), level)
-        put(UnitType.WEIGHTS, 3 * ZERO * sum(isinstance(op, o.Conv) for op in ops), level)
-        for place, op in enumerate(ops):
+    for layer_index, ops in enumerate(layers):
+        put(UnitType.NETWORK, o.pack_ops(ops), layer_index)
+        put(UnitType.WEIGHTS, 3 * ZERO * sum(isinstance(op, o.Conv) for op in ops), layer_index)
+        for index, op in enumerate(ops):
             if isinstance(op, o.Transmitted):
                 for first in range(0, op.transmitted(frames), run):
                     length = min(run, op.transmitted(frames) - first)
                     rest = ZERO if length > 1 else b""
-                    put(UnitType.LATENTS, LatentsHead(place, first, length, 1).pack() + ZERO + rest, level)
-        put(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4), level)
-        put(UnitType.LAYER_END, LayerEnd(count).pack() + hashlib.sha256(out).digest(), level)
+                    put(UnitType.LATENTS, LatentsHead(index, first, length, 1).pack() + ZERO + rest, layer_index)
+        put(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4), layer_index)
+        put(UnitType.LAYER_END, LayerEnd(count).pack() + hashlib.sha256(out).digest(), layer_index)
     return bytes(out)
 
 
 def picture(width: int, height: int) -> o.Latent:
-    """A network of one operation whose latents are the picture."""
+    """The only operation of a network whose latents are the picture."""
     return o.Latent(3, height, width, 0, 127, 0)

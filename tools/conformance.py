@@ -168,9 +168,8 @@ def decode_by_nvcodec(file: Path, layers: int, interpolate: int, device: str = "
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a file that is cut
             video = Video(file, device=device, layers=layers)
-        batches = video.interpolated(interpolate) if interpolate > 1 else video.decode(range(len(video)))
-        for pictures in batches:
-            made.extend(pictures.permute(0, 2, 3, 1).cpu().numpy())
+        pictures = (picture for picture, _, _ in video.interpolated(interpolate)) if interpolate > 1 else video
+        made.extend(picture.permute(1, 2, 0).cpu().numpy() for picture in pictures)
     except NvcodecError as error:
         return Outcome(error.exit_code)
     return outcome_of(made, video.stream.ticks)

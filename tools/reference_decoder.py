@@ -329,7 +329,7 @@ def read_weights(r: Reader, layer: Layer) -> None:
     """4.4 WEIGHTS."""
     for place, op in enumerate(layer.ops):
         if op.code == CONV:
-            f, x = op.f, layer.ops[op.f["a"]]
+            f, x = op.f, layer.ops[op.f["input"]]
             channels, group = f["channels"], f["group"]
             steps = read_chunk(r, (-(-channels // group),), 0, 239)
             biases = read_chunk(r, (channels,), -2047, 2047)
@@ -663,8 +663,8 @@ class Op:
     high: int = 0
 
     def sources(self) -> list[int]:
-        """The places of the operations it reads."""
-        return [self.f[name] for name in "ab" if name in self.f]
+        """The indices of the operations it reads."""
+        return [self.f[name] for name in ("input", "first", "second") if name in self.f]
 
 
 Between = tuple[int, int] | None  # k and d of an interpolated frame (8.3)
@@ -707,19 +707,19 @@ def evaluate(
 
 LATENT, NOISE, CONV, SHUFFLE, UNSHUFFLE, TABLE, ADD, SUBTRACT = range(1, 9)
 CONCAT, SLICE, RESAMPLE, CROP, BELOW, GRID = range(9, 15)
-FIELDS = {  # `in` is called a
+FIELDS = {
     LATENT: (3 * U16 + 2 * I16 + U8, "channels height width low high kind"),
     NOISE: (3 * U16 + U8 + U16 + U8, "channels height width scale gain per_frame"),
-    CONV: (2 * U16 + 4 * U8 + 2 * I16, "a channels kernel_height kernel_width group bias_shift low high"),
-    SHUFFLE: (U16 + U8, "a r"),
-    UNSHUFFLE: (U16 + U8, "a r"),
-    TABLE: (U16 + 3 * U8 + 2 * I16, "a function p q low high"),
-    ADD: (2 * U16 + 2 * I16, "a b low high"),
-    SUBTRACT: (2 * U16 + 2 * I16, "a b low high"),
-    CONCAT: (2 * U16, "a b"),
-    SLICE: (3 * U16, "a start count"),
-    RESAMPLE: (3 * U16, "a height width"),
-    CROP: (5 * U16, "a top left height width"),
+    CONV: (2 * U16 + 4 * U8 + 2 * I16, "input channels kernel_height kernel_width group bias_shift low high"),
+    SHUFFLE: (U16 + U8, "input factor"),
+    UNSHUFFLE: (U16 + U8, "input factor"),
+    TABLE: (U16 + 3 * U8 + 2 * I16, "input function in_shift out_shift low high"),
+    ADD: (2 * U16 + 2 * I16, "first second low high"),
+    SUBTRACT: (2 * U16 + 2 * I16, "first second low high"),
+    CONCAT: (2 * U16, "first second"),
+    SLICE: (3 * U16, "input start count"),
+    RESAMPLE: (3 * U16, "input height width"),
+    CROP: (5 * U16, "input top left height width"),
     BELOW: (U8 + U16, "layer op"),
     GRID: (3 * U16 + 2 * I16 + U16 + U8, "channels height width low high knots shift"),
 }
@@ -728,7 +728,7 @@ FIELDS = {  # `in` is called a
 def check_operation(op: Op, ops: list[Op], segment: Segment) -> None:
     """6.2: check an operation's fields, and find the shape and range of its result."""
     f, code = op.f, op.code
-    x = ops[f["a"]] if "a" in f else op
+    x = ops[op.sources()[0]] if op.sources() else op
     if code == BELOW:
         need(f["layer"] < len(segment.layers), "BELOW reads a layer that is not lower")
         need(f["op"] < len(segment.layers[f["layer"]].ops), "BELOW reads an operation that does not exist")
@@ -749,19 +749,19 @@ def check_operation(op: Op, ops: list[Op], segment: Segment) -> None:
         ok = all(f[side] % 2 == 1 and f[side] <= 15 for side in ("kernel_height", "kernel_width"))
         ok = ok and f["group"] >= 1 and f["bias_shift"] <= 12 and op.low >= -4095 and op.high <= 4095
     elif code == SHUFFLE:
-        r = f["r"]
+        r = f["factor"]
         need(2 <= r <= 16 and c % r**2 == 0, "the factor of a SHUFFLE does not fit")
         shape = c // r**2, h * r, w * r
     elif code == UNSHUFFLE:
-        r = f["r"]
+        r = f["factor"]
         need(2 <= r <= 16 and h % r == 0 and w % r == 0, "the factor of an UNSHUFFLE does not fit")
         shape = c * r**2, h // r, w // r
     elif code == TABLE:
-        ok = f["function"] <= 2 and f["p"] <= 12 and f["q"] <= 16
+        ok = f["function"] <= 2 and f["in_shift"] <= 12 and f["out_shift"] <= 16
     elif code in (ADD, SUBTRACT):
-        ok = x.shape == ops[f["b"]].shape
+        ok = x.shape == ops[f["second"]].shape
     elif code == CONCAT:
-        y = ops[f["b"]]
+        y = ops[f["second"]]
         ok = (h, w) == y.shape[1:]
         shape = c + y.shape[0], h, w
         op.low, op.high = min(x.low, y.low), max(x.high, y.high)
@@ -786,10 +786,10 @@ def moved(op: Op, x: list[np.ndarray]) -> np.ndarray:
     f, a = op.f, x[0]
     c, h, w = a.shape
     if op.code == SHUFFLE:
-        r = f["r"]
+        r = f["factor"]
         return a.reshape(c // r**2, r, r, h, w).transpose(0, 3, 1, 4, 2).reshape(op.shape)
     if op.code == UNSHUFFLE:
-        r = f["r"]
+        r = f["factor"]
         return a.reshape(c, h // r, r, w // r, r).transpose(0, 2, 4, 1, 3).reshape(op.shape)
     if op.code == ADD:
         return np.clip(a + x[1], op.low, op.high)
@@ -850,7 +850,9 @@ def convolve(op: Op, conv: Conv, x: np.ndarray) -> np.ndarray:
 def look_up(op: Op, x: np.ndarray) -> np.ndarray:
     """6.5: the result of a TABLE."""
     values, place = np.unique(x, return_inverse=True)
-    table = np.array([function(op.f["function"], v, op.f["p"], op.f["q"]) for v in values.tolist()], np.int64)
+    table = np.array(
+        [function(op.f["function"], v, op.f["in_shift"], op.f["out_shift"]) for v in values.tolist()], np.int64
+    )
     return np.clip(table, op.low, op.high)[place].reshape(x.shape)
 
 
@@ -1043,7 +1045,7 @@ def check_limits(ops: list[Op], segment: Segment, totals: dict[str, int]) -> Non
         size = math.prod(op.shape)
         if op.code == CONV:
             kernel = op.f["kernel_height"] * op.f["kernel_width"]
-            count = op.shape[0] * ops[op.f["a"]].shape[0] * kernel
+            count = op.shape[0] * ops[op.f["input"]].shape[0] * kernel
             weights += count
             multiplications += count * op.shape[1] * op.shape[2]
         elif op.code == LATENT:

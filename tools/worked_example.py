@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.format import operations as o
 from nvcodec.format.entropy.chunks import decode_chunk, effective
 from nvcodec.format.entropy.frequency_tables import unpack_head, unpack_table
@@ -81,15 +81,15 @@ def section() -> str:
         "",
         "Made by `tools/worked_example.py`; a test compares it with the code. Two frames of 2x2 from the operations",
         "",
-        "    place  operation",
+        "    index  operation",
     ]
     layer = stream.segments[0].layers[0]
-    for place, op in enumerate(layer.ops):
+    for index, op in enumerate(layer.ops):
         fields = ", ".join(f"{name}={int(value)}" for name, value in vars(op).items())
-        lines.append(f"    {place}      {op.NAME} {fields}")
+        lines.append(f"    {index}      {op.NAME} {fields}")
     lines += ["", f"The whole file, {len(data)} bytes, offset on the left:", ""]
     lines += [f"    {line}" for line in _listing(data)]
-    lines += ["", "What comes of it, place by place, for frame 0 and frame 1:", ""]
+    lines += ["", "What each operation yields for frame 0 and frame 1:", ""]
     lines += [f"    {line}" for line in _values(stream)]
     return "\n".join([*lines, "", ""])
 
@@ -156,11 +156,11 @@ def _values(stream: Stream) -> Iterator[str]:
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, torch.device("cpu"))
     network.last_uses = [[len(layer.ops)] * len(layer.ops)]  # keep everything
     results: list[torch.Tensor] = []
-    for place, op in enumerate(layer.ops):
-        results.append(network.steps[0][place]([results[source] for source in op.inputs], [0, 1]))
+    for index, op in enumerate(layer.ops):
+        results.append(network.kernels[0][index]([results[source] for source in op.inputs], [0, 1]))
         for frame in (0, 1):
             values = results[-1][frame].to(torch.int64).flatten().tolist()
-            yield f"{place} {op.NAME:<8} frame {frame}: {' '.join(map(str, values))}"
+            yield f"{index} {op.NAME:<8} frame {frame}: {' '.join(map(str, values))}"
 
 
 def main() -> None:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nvcodec.cli.options import (
-    Status,
-    device_options,
-    limit_options,
-    note,
-    read_bytes,
-    selection_options,
-    volume_options,
-)
+from nvcodec.cli.options import Status, device_options, limit_options, selection_options, volume_options
+from nvcodec.cli.reading import open_stream
 from nvcodec.errors import UsageError
-from nvcodec.format.limits import Limits
 
 if TYPE_CHECKING:
     import torch
+
+    from nvcodec.decoding.decoded_video import Video
+    from nvcodec.format.stream import Stream
+    from nvcodec.video.clip import Clip
 
 
 @click.command("compare")
@@ -31,9 +27,9 @@ if TYPE_CHECKING:
 @click.option(
     "--unseen",
     is_flag=True,
-    help="Compare the frames that --every left out with interpolated ones (decode --interpolate).",
+    help="Compare the frames that --every left out with interpolated frames (decode --interpolate).",
 )
-@click.option("--layers", type=click.IntRange(1), help="Quality layers to use; all if not given.")
+@click.option("--layers", type=click.IntRange(1), help="Number of quality layers to use; all if not given.")
 @device_options
 @limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -56,19 +52,14 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Measure how near FILE is to SOURCE: PSNR, SSIM, MS-SSIM, bits per pixel.
+    """Measure how close FILE is to SOURCE: PSNR, SSIM, MS-SSIM, bits per pixel.
 
     Give the --crop, --scale, --start, --frames and --every that the file was encoded with.
     """
-    from nvcodec.format.accounting import bits_per_pixel, by_layer
-    from nvcodec.format.stream_reader import read_stream
+    stream = open_stream(file, max_pixels, max_memory)
 
-    limits = Limits(max_pixels, max_memory)
-    stream = read_stream(read_bytes(file, limits), limits)
-    note(file, stream)
     import torch
 
-    from nvcodec import metrics
     from nvcodec.decoding.decoded_video import Video
     from nvcodec.video.source import Selection, read_clip
 
@@ -82,28 +73,51 @@ def command(
         raise UsageError("the file has several segments, between which there are no interpolated frames")
     clip = read_clip(source, Selection(crop, scale, start, frames, 1 if unseen else every))
     video = Video(stream, device=device, layers=layers)
-    originals: Iterable[torch.Tensor] = clip.frames
-    pictures: Iterable[torch.Tensor] = video
-    held = -(-len(clip.frames) // every) if unseen else len(clip.frames)
-    if (held, clip.width, clip.height) != (len(video), video.width, video.height):
+    pairs = _pairs(video, clip, every if unseen else 1)
+    rows = _measure(pairs, Status(quiet))
+    result = _summary(rows, stream, layers)
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    click.echo(_report(result))
+    if verbose:
+        for frame, row in enumerate(rows):
+            click.echo(f"frame {frame}: {row['psnr_rgb']:.3f} dB", err=True)
+
+
+def _pairs(video: Video, clip: Clip, every: int) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    """Pair decoded pictures with the clip's: all, or with ``every`` above 1 those between transmitted frames."""
+    expected = -(-len(clip.frames) // every)
+    if (expected, clip.width, clip.height) != (len(video), video.width, video.height):
         raise UsageError(
-            f"the source gives {held} frames of {clip.width}x{clip.height}, the file "
+            f"the source gives {expected} frames of {clip.width}x{clip.height}, the file "
             f"{len(video)} of {video.width}x{video.height}; repeat the options it was encoded with"
         )
-    if unseen:
-        between = [place for place in range((held - 1) * every + 1) if place % every]
-        originals = (clip.frames[place] for place in between)
-        pictures = (made[0] for place, made in enumerate(video.interpolated(every)) if place % every)
-        if not between:
-            raise UsageError("there is no frame between the file's only one and another")
-    status = Status(quiet)
+    if every == 1:
+        return zip(video, clip.frames, strict=True)
+    playback = video.interpolated(every)
+    if len(playback) == 1:
+        raise UsageError("there is no frame between the file's only one and another")
+    return ((timed.picture, clip.frames[at]) for at, timed in enumerate(playback) if at % every)
+
+
+def _measure(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]], status: Status) -> list[dict[str, float | None]]:
+    """Measure the quality of each picture."""
+    from nvcodec import metrics
+
     rows = []
     try:
-        for place, (picture, frame) in enumerate(zip(pictures, originals, strict=True)):
-            rows.append(metrics.measure(picture.cpu(), frame))
-            status.show(f"frame {place + 1}")
+        for number, (picture, original) in enumerate(pairs, 1):
+            rows.append(metrics.measure(picture.cpu(), original))
+            status.show(f"frame {number}")
     finally:
         status.clear()
+    return rows
+
+
+def _summary(rows: list[dict[str, float | None]], stream: Stream, layers: int | None) -> dict[str, Any]:
+    """Means over the frames, the worst frame, and what the layers in use cost."""
+    from nvcodec.format.describe import bits_per_pixel, by_layer
 
     file_bytes = stream.file_bytes if layers in (None, stream.layers) else by_layer(stream)[layers - 1]["file_bytes"]
 
@@ -111,8 +125,8 @@ def command(
         values = [row[name] for row in rows]
         return None if None in values else sum(values) / len(values)  # type: ignore[arg-type]
 
-    worst = min(range(len(rows)), key=lambda place: rows[place]["psnr_rgb"] or 0.0)
-    result = {
+    worst = min(range(len(rows)), key=lambda frame: rows[frame]["psnr_rgb"] or 0.0)
+    return {
         "psnr_rgb": mean("psnr_rgb"),
         "psnr_rgb_min": rows[worst]["psnr_rgb"],
         "worst_frame": worst,
@@ -123,16 +137,14 @@ def command(
         "file_bytes": file_bytes,
         "frames": len(rows),
     }
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-        return
-    wide = "-" if result["ms_ssim"] is None else f"{result['ms_ssim']:.4f}"
-    click.echo(
-        f"PSNR {result['psnr_rgb']:.3f} dB (RGB), {result['psnr_y']:.3f} dB (Y); worst frame {worst}: "
-        f"{result['psnr_rgb_min']:.3f} dB\n"
-        f"SSIM {result['ssim']:.4f}, MS-SSIM {wide}\n"
-        f"{result['bits_per_pixel']:.4f} bits a pixel, {result['file_bytes']} bytes, {result['frames']} frames"
+
+
+def _report(result: dict[str, Any]) -> str:
+    """The summary in words."""
+    ms_ssim = "-" if result["ms_ssim"] is None else f"{result['ms_ssim']:.4f}"
+    return (
+        f"PSNR {result['psnr_rgb']:.3f} dB (RGB), {result['psnr_y']:.3f} dB (Y); "
+        f"worst frame {result['worst_frame']}: {result['psnr_rgb_min']:.3f} dB\n"
+        f"SSIM {result['ssim']:.4f}, MS-SSIM {ms_ssim}\n"
+        f"{result['bits_per_pixel']:.4f} bits per pixel, {result['file_bytes']} bytes, {result['frames']} frames"
     )
-    if verbose:
-        for place, row in enumerate(rows):
-            click.echo(f"frame {place}: {row['psnr_rgb']:.3f} dB", err=True)

@@ -7,24 +7,21 @@ import sys
 
 import click
 
-from nvcodec.cli.options import limit_options, note, read_bytes
+from nvcodec.cli.options import limit_options
+from nvcodec.cli.reading import open_file
 from nvcodec.errors import UsageError
-from nvcodec.format.limits import Limits
-from nvcodec.format.stream_reader import layer_ends, read_stream
+from nvcodec.format.stream_reader import layer_ends
 
 
 @click.command("extract")
 @click.argument("file")
-@click.option("--layers", type=click.IntRange(1), required=True, help="Quality layers to keep.")
+@click.option("--layers", type=click.IntRange(1), required=True, help="Number of quality layers to keep.")
 @click.option("-o", "--output", required=True, help="The .sdmn file to write; - is standard output.")
 @limit_options
 @click.option("-y", "--overwrite", is_flag=True, help="Replace an existing output.")
 def command(file: str, layers: int, output: str, max_pixels: int | None, max_memory: int, overwrite: bool) -> None:
-    """Write the first layers of FILE as a file of its own: its first bytes, nothing is encoded anew."""
-    limits = Limits(max_pixels, max_memory)
-    data = read_bytes(file, limits)
-    stream = read_stream(data, limits)
-    note(file, stream)
+    """Write the first layers of FILE as a file of its own: they are its first bytes, nothing is encoded again."""
+    stream, data = open_file(file, max_pixels, max_memory)
     if layers > stream.layers:
         raise UsageError(f"{file} has {stream.layers} layer(s); {layers} were asked for")
     kept = data[: layer_ends(data)[layers - 1]]

@@ -6,11 +6,12 @@ import json
 
 import click
 
-from nvcodec.cli.options import limit_options, note, read_bytes
-from nvcodec.format.accounting import KINDS, bits_per_pixel, by_layer, bytes_by_kind, describe, requirements_of
-from nvcodec.format.limits import Limits, level_of
+from nvcodec.cli.options import limit_options
+from nvcodec.cli.reading import open_stream
+from nvcodec.format.accounting import KINDS, bytes_by_kind
+from nvcodec.format.describe import bits_per_pixel, by_layer, describe, requirements_of
+from nvcodec.format.limits import level_of
 from nvcodec.format.stream import Stream
-from nvcodec.format.stream_reader import read_stream
 
 
 @click.command("info")
@@ -18,10 +19,8 @@ from nvcodec.format.stream_reader import read_stream
 @limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(file: str, max_pixels: int | None, max_memory: int, as_json: bool) -> None:
-    """Show what FILE holds and where every byte of it went."""
-    limits = Limits(max_pixels, max_memory)
-    stream = read_stream(read_bytes(file, limits), limits)
-    note(file, stream)
+    """Show what FILE contains and where each of its bytes went."""
+    stream = open_stream(file, max_pixels, max_memory)
     if as_json:
         click.echo(json.dumps(describe(stream), indent=2))
     else:
@@ -35,9 +34,9 @@ def _report(file: str, stream: Stream) -> list[str]:
         f"{click.format_filename(file)}: SDMN {stream.version[0]}.{stream.version[1]}, {head.width}x{head.height}, "
         f"{stream.frames} frames, "
         f"{stream.fps:.3f} frames/s, {float(stream.seconds):.3f} s",
-        f"{stream.file_bytes} bytes, {bits_per_pixel(stream):.4f} bits a pixel, {stream.parameters} parameters, "
+        f"{stream.file_bytes} bytes, {bits_per_pixel(stream):.4f} bits per pixel, {stream.parameters} parameters, "
         f"{len(stream.segments)} segment(s), {stream.layers} layer(s)",
-        f"level {level_of(needs)}: {needs.multiplications_per_pixel} multiplications a pixel, {needs.elements} "
+        f"level {level_of(needs)}: {needs.multiplications_per_pixel} multiplications per pixel, {needs.elements} "
         f"integers alive at once; decoding takes about {-(-needs.memory // 2**20)} MiB",
         "",
     ]

@@ -1,4 +1,4 @@
-"""``nvcodec``: the group of commands, and the one place where errors become exit codes."""
+"""``nvcodec``: the group of commands. This is the only place where errors become exit codes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER_FLAGS = {"onto": "--add-layer"}  # of Python parameters that no option is 
 
 
 class _Lazy(click.Group):
-    """Imports a command's module when it is asked for, so that ``info`` never waits for torch."""
+    """Imports a command's module only when the command is used, so that ``info`` never waits for torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -43,7 +43,7 @@ def group() -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run a command line; returns the exit code and prints one sentence to stderr where it is not 0."""
+    """Run a command line; prints one sentence to stderr if it fails, and returns the exit code."""
     context: click.Context | None = None
     try:
         # Not group.main(), which ends the process by itself for some errors.
@@ -67,7 +67,7 @@ def run(arguments: list[str] | None = None) -> int:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "nvcodec"
         return _fail(f"{error.format_message()} (see '{where} --help')", 2)
     except BrokenPipeError:
-        _forget_broken_stdout()  # its reader has gone; that is its right
+        _forget_broken_stdout()  # the reader of the pipe has closed it, which is no error
         return 0
     except OSError as error:
         _forget_broken_stdout()
@@ -83,7 +83,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _forget_broken_stdout() -> None:
-    """Where what is still to be written to stdout cannot be, Python would try and complain again at exit."""
+    """Discard what stdout still buffers if it cannot be written; Python would try again at exit and complain."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -111,6 +111,6 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Entry point of the ``nvcodec`` command."""
-    # Asked to end, it ends as with Ctrl-C, so that temporary files go away.
+    # SIGTERM ends the process as Ctrl-C does, so that temporary files are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run())

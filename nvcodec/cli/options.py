@@ -6,16 +6,11 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from nvcodec.errors import InputError
-from nvcodec.format.limits import Limits
 from nvcodec.memory import machine_memory
-
-if TYPE_CHECKING:
-    from nvcodec.format.stream import Stream
 
 DECIMAL_UNITS = {"": 1, "k": 1000, "M": 1_000_000}
 F = TypeVar("F", bound=Callable[..., Any])
@@ -198,27 +193,3 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
-def read_bytes(file: str, limits: Limits) -> bytes:
-    """The bytes of an SDMN file; ``-`` is standard input.
-
-    Raises:
-        InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
-            :func:`nvcodec.format.stream_reader.read_file` does.
-    """
-    from nvcodec.format.stream_reader import read_all
-
-    try:
-        if file == "-":
-            return read_all(sys.stdin.buffer, limits)
-        with open(file, "rb") as opened:
-            return read_all(opened, limits)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
-
-
-def note(file: str, stream: Stream) -> None:
-    """Say on stderr what is missing of a file of which only the lower layers can be used."""
-    if stream.note:
-        click.echo(f"nvcodec: {file}: {stream.note}", err=True)

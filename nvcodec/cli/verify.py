@@ -7,14 +7,15 @@ import json
 
 import click
 
-from nvcodec.cli.options import Status, device_options, limit_options, read_bytes, volume_options
+from nvcodec.cli.options import Status, device_options, limit_options, volume_options
+from nvcodec.cli.reading import read_bytes
 from nvcodec.errors import CorruptStreamError, NvcodecError, VerificationError
 from nvcodec.format.limits import Limits
 
 
 @dataclasses.dataclass
 class _Result:
-    """What was found of one file; ``error`` is empty where all is well."""
+    """Result for one file; ``error`` is empty if all is well."""
 
     file: str
     frames: int = 0
@@ -28,7 +29,7 @@ class _Result:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @device_options
 @limit_options
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @volume_options
 def command(
     files: tuple[str, ...],
@@ -40,10 +41,10 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Check all of each FILE and write nothing: framing, checksums and hashes, the proof that arithmetic is exact, and
-    every picture of every layer.
+    """Check each FILE completely: framing, checksums and hashes, the proof that arithmetic is exact, and every picture
+    of every layer. Writes nothing.
 
-    The exit code is that of the first file with which something is wrong.
+    The exit code is that of the first file that fails.
     """
     limits = Limits(max_pixels, max_memory)
     status = Status(quiet)
@@ -66,10 +67,10 @@ def command(
 
 
 def _check(result: _Result, limits: Limits, device: str, threads: int | None, status: Status) -> None:
-    """Fill in what a file holds.
+    """Check one file and fill in the result.
 
     Raises:
-        NvcodecError: what is wrong with it.
+        NvcodecError: what is wrong with the file.
     """
     from nvcodec.format.stream_reader import read_stream
 

@@ -1,1 +1,1 @@
-"""A file to frames: the same pixels on every device. Reaches ``format`` and nothing of ``encoding``."""
+"""From a file to pictures: the same pixels on every device. Imports ``format`` and nothing of ``encoding``."""

@@ -10,27 +10,27 @@ import torch
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.errors import CorruptStreamError
 
-MOST_NAMED = 8
-#: What is shown in a frame's place: a frame, and with how many layers.
+MAX_NAMED_DAMAGES = 8
+#: What is shown for a frame: which frame, and with how many layers.
 Shown = tuple[int, int]
 
 
 def conceal(video: Video, frames: Sequence[int]) -> list[Shown]:
-    """What to show for each of ``frames``.
+    """Choose what to show for each of ``frames``.
 
-    A frame itself, with all layers that are whole and whose picture has its checksum (compared where ``video.verify``
-    is set, which decodes everything once); where there is none, the last such frame before it, or at the start the
-    next one.
+    A frame is shown itself, with all layers that are whole and whose picture has its checksum. Checksums are compared
+    if ``video.verify`` is set, which decodes everything once. Where no layer is left, the last frame that can be shown
+    takes its place, or at the start the next one.
 
     Raises:
-        CorruptStreamError: there is no such frame among ``frames``.
+        CorruptStreamError: none of ``frames`` can be shown.
     """
     layers = {frame: min(video.layers, video.stream.layers_of(frame)) for frame in frames}
-    for level in range(video.layers, 0, -1) if video.verify else ():
-        chosen = [frame for frame in frames if layers[frame] == level]
-        for failed in _with(video, level).failing(chosen):
+    for count in range(video.layers, 0, -1) if video.verify else ():
+        chosen = [frame for frame in frames if layers[frame] == count]
+        for failed in _with(video, count).failing(chosen):
             for frame in failed:
-                layers[frame] = level - 1
+                layers[frame] = count - 1
     last = next((frame for frame in frames if layers[frame]), None)
     if last is None:
         raise CorruptStreamError("no frame can be decoded")
@@ -43,17 +43,17 @@ def conceal(video: Video, frames: Sequence[int]) -> list[Shown]:
 
 
 def pictures_of(video: Video, shown: Sequence[Shown]) -> Iterator[torch.Tensor]:
-    """The pictures of :func:`conceal`; yields and raises as
+    """Decode what :func:`conceal` has chosen; yields and raises as
     :meth:`~nvcodec.decoding.decoded_video.Video.decode` does."""
-    for level, run in itertools.groupby(shown, key=lambda one: one[1]):
-        yield from _with(video, level, verify=False).decode([frame for frame, _ in run])
+    for layers, run in itertools.groupby(shown, key=lambda one: one[1]):
+        yield from _with(video, layers, verify=False).decode([frame for frame, _ in run])
 
 
 def report(video: Video, frames: Sequence[int], shown: Sequence[Shown]) -> str:
-    """What is damaged, and which of ``frames`` are not shown as they should be; empty where nothing is."""
-    found = video.stream.damage[:MOST_NAMED]
-    if len(video.stream.damage) > MOST_NAMED:
-        found.append(f"{len(video.stream.damage) - MOST_NAMED} more")
+    """Say what is damaged and which of ``frames`` are not shown as they should be; empty if nothing is."""
+    found = video.stream.damage[:MAX_NAMED_DAMAGES]
+    if len(video.stream.damage) > MAX_NAMED_DAMAGES:
+        found.append(f"{len(video.stream.damage) - MAX_NAMED_DAMAGES} more")
     pairs = list(zip(frames, shown, strict=False))
     repeated = [frame for frame, (other, _) in pairs if other != frame]
     poorer = [frame for frame, (other, layers) in pairs if other == frame and layers < video.layers]
@@ -65,11 +65,12 @@ def report(video: Video, frames: Sequence[int], shown: Sequence[Shown]) -> str:
 
 
 def _with(video: Video, layers: int, verify: bool = True) -> Video:
+    """The same video with fewer layers."""
     return Video(video.stream, device=str(video.device), verify=verify, batch=video.batch, layers=layers)
 
 
 def _ranges(frames: Sequence[int]) -> str:
-    """``3, 7 to 9``."""
+    """Write frame numbers as ``3, 7 to 9``."""
     runs: list[list[int]] = []
     for frame in frames:
         if runs and frame == runs[-1][1] + 1:

@@ -1,9 +1,9 @@
 """Convolutions over integers held in float32, exact on every device.
 
-With every partial sum below 2^24 (``exact.bounds``) a float32 multiply-accumulate is exact in any order. What could
-still break it is a kernel that does something else: reduced precision (autocast, TF32, bf16) or an algorithm that
-leaves the integers (Winograd, FFT). :func:`exact_arithmetic` switches the first off; :class:`Convolution` uses the
-library's kernel only where it has reproduced unfold + matrix product on the very shape and batch.
+As long as every partial sum is below 2^24 (``format/arithmetic/bounds.py``), float32 multiply-accumulate is exact in
+any order. Two kinds of kernels could still break that: those of reduced precision (autocast, TF32, bf16) and those that
+leave the integers (Winograd, FFT). :func:`exact_arithmetic` switches off the first; :class:`Convolution` uses the
+library's kernel only after it has reproduced unfold + matrix product for the very shape and batch.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-UNFOLD_LIMIT = 2**24  # elements of one unfolded strip
+from nvcodec.format.limits import UNFOLDED_STRIP
 
 
 class _Flags:
-    """The process-wide switches, set while anyone decodes and put back when the last one is done.
+    """The process-wide switches of torch, set while any thread decodes and restored when the last one is done.
 
-    They are not thread-local in torch, hence the count under a lock: two threads that decode at once must not
-    restore each other's state.
+    They are not thread-local, hence the count under a lock: two threads that decode at once must not restore each
+    other's state.
     """
 
     def __init__(self) -> None:
@@ -34,8 +34,11 @@ class _Flags:
 
     @staticmethod
     def switches() -> list[tuple[Callable[[], Any], Callable[[Any], Any], Any]]:
-        """How to read and to set each switch, and what decoding wants. Torch has two interfaces for precision, and
-        complains where they disagree: the older one comes first, because setting it sets the newer one as well."""
+        """For each switch a getter, a setter, and the value for decoding.
+
+        Torch has two interfaces for precision and complains where they disagree. The older one comes first, because
+        setting it sets the newer one as well.
+        """
         backends: Any = torch.backends
 
         def attribute(owner: Any, name: str, value: Any) -> tuple[Callable[[], Any], Callable[[Any], Any], Any]:
@@ -59,7 +62,7 @@ class _Flags:
             if self.users == 0:
                 self.saved = []
                 for get, put, _ in self.switches():
-                    # The older interface cannot be read where only the newer one was used; then it is at its default.
+                    # The older interface cannot be read if only the newer one has been used; then it is at its default.
                     with contextlib.suppress(RuntimeError):
                         self.saved.append((put, get()))
             self.users += 1
@@ -74,7 +77,7 @@ class _Flags:
                     put(value)
 
     def after_fork(self) -> None:
-        """In a child process there is only the thread that forked: whoever else was decoding is not there any more."""
+        """Restore the switches in a child process, in which only the thread that forked is left."""
         self.lock = threading.Lock()
         if self.users:
             self.users = 1
@@ -88,7 +91,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def exact_arithmetic(device: torch.device) -> Iterator[None]:
-    """Full float32 precision whatever the caller has set: autocast, TF32, bf16, benchmark mode, gradients."""
+    """Compute in full float32 precision, without gradients, whatever the caller has set for autocast, TF32 and bf16."""
     _FLAGS.enter()
     try:
         with (
@@ -102,20 +105,20 @@ def exact_arithmetic(device: torch.device) -> Iterator[None]:
 
 
 def unfold_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Stride-1 convolution with zeros around, as unfold + matrix product.
+    """Convolve with stride 1 and zero padding, as unfold + matrix product.
 
     Args:
         x: [batch, in, height, width].
         weight: [out, in, kernel height, kernel width], odd kernel sides.
         bias: [out].
 
-    Works through strips of rows, so that no unfolded strip has more than ``UNFOLD_LIMIT`` elements (or one row).
+    Unfolds strips of rows of at most ``UNFOLDED_STRIP`` elements each, or of one row.
     """
     batch, _, height, width = x.shape
     out, channels, kernel_height, kernel_width = weight.shape
     top, left = kernel_height // 2, kernel_width // 2
     padded = F.pad(x, (left, left, top, top))
-    rows = max(1, UNFOLD_LIMIT // (channels * kernel_height * kernel_width * width))
+    rows = max(1, UNFOLDED_STRIP // (channels * kernel_height * kernel_width * width))
     flat = weight.reshape(out, -1)
     result = x.new_empty((batch, out, height, width))
     for frame in range(batch):
@@ -124,7 +127,7 @@ def unfold_convolution(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
             strip = padded[frame : frame + 1, :, row : row + count + kernel_height - 1]
             columns = F.unfold(strip, (kernel_height, kernel_width))[0]
             result[frame, :, row : row + count] = (flat @ columns).view(out, count, width)
-            del columns  # before the next strip's are made
+            del columns  # before the next strip is unfolded
     return result + bias.view(1, -1, 1, 1)
 
 
@@ -132,9 +135,9 @@ class Convolution:
     """One convolution of integers in float32.
 
     Args:
-        weight: float32 [out, in, kernel height, kernel width]; integers times a power of two for each channel.
+        weight: float32 [out, in, kernel height, kernel width]; integers times a power of two per output channel.
         bias: float32 [out], likewise.
-        low, high: the range of the input's integers.
+        low, high: range of the input's integers.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, low: int, high: int) -> None:
@@ -144,7 +147,7 @@ class Convolution:
         self.trusted: dict[tuple[int, ...], bool] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Accumulators of ``x``, float32 [batch, in, height, width], to be called inside ``exact_arithmetic``."""
+        """Convolve ``x``, float32 [batch, in, height, width]. Call it inside :func:`exact_arithmetic`."""
         shape = tuple(x.shape)
         if shape not in self.trusted:
             probe = self._probe(x)
@@ -156,7 +159,7 @@ class Convolution:
         return F.conv2d(x, self.weight, self.bias, padding=padding)
 
     def _probe(self, x: torch.Tensor) -> torch.Tensor:
-        """Integers over the whole input range, its ends seen most, so that sums grow as large as they can."""
+        """Random integers over the whole input range, most at its ends, so that sums become as large as they can."""
         generator = torch.Generator(device=x.device).manual_seed(x.numel())
         wide = torch.rand(x.shape, generator=generator, device=x.device, dtype=torch.float32)
         middle = (self.low + self.high) / 2
@@ -165,7 +168,7 @@ class Convolution:
 
 
 def resample(x: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """Nearest neighbour (specification, section 6.6) of [batch, channels, h, w]."""
+    """Resample [batch, channels, h, w] to the nearest neighbours (specification, section 6.6)."""
     rows, columns = (
         ((2 * torch.arange(new, device=x.device) + 1) * old).div(2 * new, rounding_mode="floor")
         for old, new in ((x.shape[2], height), (x.shape[3], width))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-import zlib
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from nvcodec import __version__
 from nvcodec.decoding.decoded_video import Video as DecodedVideo
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import compute_checksums
 from nvcodec.encoding.clip_header import base_stream
 from nvcodec.encoding.clock import Clock
 from nvcodec.encoding.encoded import Encoded
@@ -20,12 +20,13 @@ from nvcodec.encoding.fit.fit import Fit, Fitted
 from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.encoding.quantizer.rounding import integers
 from nvcodec.errors import VerificationError
-from nvcodec.format.accounting import quality_key
+from nvcodec.format.describe import quality_key
 from nvcodec.format.entropy.chunks import encode_chunk
 from nvcodec.format.entropy.contexts import Rows
+from nvcodec.format.payloads import pack_latents
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
-from nvcodec.format.stream_writer import append_layer, latents_payload, write_stream
+from nvcodec.format.stream_writer import append_layer, write_stream
 from nvcodec.metrics import psnr
 from nvcodec.video.clip import Clip
 
@@ -115,9 +116,9 @@ def value_bytes(fitted: Fitted) -> int:
         rows = conv.integers().detach().cpu().numpy().astype(np.int16).reshape(conv.out_channels, -1)
         total += len(encode_chunk(rows, Rows(conv.group)))
     for grid in decoder.grids.values():
-        total += len(latents_payload(0, 0, grid.integers().detach().cpu().numpy().astype(np.int16)))
+        total += len(pack_latents(0, 0, grid.integers().detach().cpu().numpy().astype(np.int16)))
     for latent, step in zip(fitted.latents, decoder.latent_steps, strict=True):
-        total += len(latents_payload(0, 0, integers(latent, step).detach().cpu().numpy().astype(np.int16)))
+        total += len(pack_latents(0, 0, integers(latent, step).detach().cpu().numpy().astype(np.int16)))
     return total
 
 
@@ -133,13 +134,16 @@ def _decode_integers(stream: Stream, clip: Clip, device: torch.device) -> tuple[
     """Decode the integer network that a stream holds; returns its pictures' checksums and their RGB PSNR in dB."""
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers)
     group = stream.segments[0].layers[-1].frames_per_checksum
-    sums = np.zeros(-(-stream.frames // group), np.uint32)
-    values = []
-    for frame, original in enumerate(clip.frames):
-        picture = network.decode([frame])[0].cpu()
-        sums[frame // group] = zlib.crc32(picture_bytes(picture), int(sums[frame // group]))
-        values.append(psnr(picture, original))
-    return sums, sum(values) / len(values)
+    psnrs = []
+
+    def pictures() -> Iterator[torch.Tensor]:
+        for frame, original in enumerate(clip.frames):
+            picture = network.decode([frame])[0].cpu()
+            psnrs.append(psnr(picture, original))
+            yield picture
+
+    checksums = compute_checksums(pictures(), group)
+    return checksums, sum(psnrs) / len(psnrs)
 
 
 def _verify(data: bytes, clip: Clip, device: torch.device) -> None:

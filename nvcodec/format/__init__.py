@@ -1,1 +1,1 @@
-"""All that ``bitstream_spec.md`` says and that needs no torch: records, operations, arithmetic, entropy coding."""
+"""The part of ``bitstream_spec.md`` that needs no torch: units, operations, arithmetic, entropy coding, limits."""

@@ -1,4 +1,4 @@
-"""Fields declared once: from the declaration come the writer, the reader, the range check and ``info``."""
+"""Fixed-size integer fields, declared once: packing, unpacking and the range check derive from the declaration."""
 
 from __future__ import annotations
 
@@ -58,8 +58,19 @@ def i64(low: int | None = None, high: int | None = None) -> Any:
     return _integer("q", low, high)
 
 
+def ref() -> Any:
+    """The index, a ``u16``, of an earlier operation in the same list."""
+    low, high = _LIMITS["H"]
+    return dataclasses.field(metadata={"code": "H", "low": low, "high": high, "ref": True})
+
+
 class Cursor:
-    """Reads forward through bytes; every length is checked before it is used."""
+    """Reads forward through bytes and checks every length before using it.
+
+    Args:
+        data: the bytes to read.
+        what: what they are, as error messages name it.
+    """
 
     def __init__(self, data: bytes | memoryview, what: str) -> None:
         self.data = memoryview(data)
@@ -68,14 +79,14 @@ class Cursor:
 
     @property
     def left(self) -> int:
-        """Bytes not read yet."""
+        """Number of bytes not read yet."""
         return len(self.data) - self.position
 
     def take(self, count: int) -> memoryview:
-        """The next ``count`` bytes.
+        """Read the next ``count`` bytes.
 
         Raises:
-            CorruptStreamError: fewer are left.
+            CorruptStreamError: fewer bytes are left.
         """
         if count > self.left:
             raise CorruptStreamError(
@@ -86,12 +97,16 @@ class Cursor:
         return piece
 
     def integer(self, code: str) -> int:
-        """One integer of a ``struct`` code."""
+        """Read one little-endian integer, given its ``struct`` code."""
         value: int = struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
         return value
 
     def varint(self, high: int = 2**32 - 1) -> int:
-        """A LEB128 integer of at most ``high``, in as few bytes as it needs."""
+        """Read a LEB128 integer.
+
+        Raises:
+            CorruptStreamError: it is larger than ``high`` or takes more bytes than it needs, or the data end inside it.
+        """
         value = 0
         for shift in range(0, 70, 7):
             if self.position == len(self.data):
@@ -101,22 +116,26 @@ class Cursor:
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 if byte == 0 and shift:
-                    raise CorruptStreamError(f"{self.what} has an integer with needless bytes")
+                    raise CorruptStreamError(f"{self.what} has an integer in more bytes than it needs")
                 break
         else:
-            raise CorruptStreamError(f"{self.what} has an integer that does not end")
+            raise CorruptStreamError(f"{self.what} has an unterminated integer")
         if value > high:
-            raise CorruptStreamError(f"{self.what} has the integer {value} where at most {high} may stand")
+            raise CorruptStreamError(f"{self.what} has the integer {value} where at most {high} is allowed")
         return value
 
     def end(self) -> None:
-        """Raises CorruptStreamError unless everything has been read."""
+        """Check that everything has been read.
+
+        Raises:
+            CorruptStreamError: bytes are left.
+        """
         if self.left:
             raise CorruptStreamError(f"{self.what} has {self.left} bytes too many")
 
 
 def varint(value: int) -> bytes:
-    """``value`` (>= 0) as LEB128: seven bits a byte, low ones first, bit 7 set on all but the last."""
+    """Encode ``value`` (>= 0) as LEB128: seven bits per byte, low bits first, bit 7 set on every byte but the last."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -127,7 +146,7 @@ def varint(value: int) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A run of fixed-size integer fields. Subclasses declare them with :func:`u8` and its like."""
+    """A sequence of fixed-size integer fields, which subclasses declare with :func:`u8` and its siblings."""
 
     NAME: ClassVar[str] = "record"
 
@@ -139,7 +158,7 @@ class Record:
                     raise CorruptStreamError(f"{self.NAME}: {field.name} must be from {low} to {high}, got {value}")
 
     def pack(self) -> bytes:
-        """The record's bytes."""
+        """Encode the record."""
         return b"".join(
             struct.pack("<" + field.metadata["code"], getattr(self, field.name))
             for field in dataclasses.fields(self)

@@ -1,9 +1,9 @@
-"""Shape, range and cost of each operation's result, before any memory is taken (specification, sections 6.1, 6.2)."""
+"""Shape, range and cost of every operation's result, before any memory is taken (specification, sections 6.1, 6.2)."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from nvcodec.errors import CorruptStreamError
 from nvcodec.format.operations import (
@@ -26,8 +26,8 @@ from nvcodec.format.operations import (
 
 MAX_TENSOR = 2**29  # elements of one tensor of one frame
 MAX_LIVE = 2**30  # elements alive at once for one frame
-MAX_MULTIPLICATIONS = 2**42  # a frame
-MAX_WEIGHTS = 2**25  # a network
+MAX_MULTIPLICATIONS = 2**42  # per frame
+MAX_WEIGHTS = 2**25  # of one network
 NOISE_PEAK = 235  # the largest |entry| of the normal table
 
 
@@ -43,24 +43,24 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        """Integers a frame."""
+        """Integers per frame."""
         return self.channels * self.height * self.width
 
 
-def infer(ops: Sequence[Op], below: Mapping[int, Sequence[Tensor]], picture: tuple[int, int]) -> tuple[Tensor, ...]:
-    """Shape and range of every operation's result.
+def infer(ops: Sequence[Op], lower: Mapping[int, Sequence[Tensor]], picture: tuple[int, int]) -> tuple[Tensor, ...]:
+    """Infer shape and range of every operation's result.
 
     Args:
-        ops: the list.
-        below: the inferred results of the lower layers of the segment, by layer.
+        ops: the operations of one layer.
+        lower: the inferred results of the lower layers of the segment, by layer number.
         picture: height and width the last operation must yield, with 3 channels in 0 to 255.
 
     Raises:
-        CorruptStreamError: a rule of the specification is broken or a limit exceeded.
+        CorruptStreamError: a rule of the specification is broken or a limit is exceeded.
     """
     results: list[Tensor] = []
-    for place, op in enumerate(ops):
-        results.append(infer_one(op, place, results, below))
+    for index, op in enumerate(ops):
+        results.append(infer_one(op, index, results, lower))
     last = results[-1]
     if (last.channels, last.height, last.width) != (3, *picture) or last.low < 0 or last.high > 255:
         raise CorruptStreamError(
@@ -69,28 +69,28 @@ def infer(ops: Sequence[Op], below: Mapping[int, Sequence[Tensor]], picture: tup
         )
     cost = measure(ops, results)
     for name, value, limit in (
-        ("multiplications a frame", cost.multiplications, MAX_MULTIPLICATIONS),
+        ("multiplications per frame", cost.multiplications, MAX_MULTIPLICATIONS),
         ("elements alive at once", cost.live, MAX_LIVE),
         ("weights", cost.weights, MAX_WEIGHTS),
     ):
         if value > limit:
-            raise CorruptStreamError(f"the network needs {value} {name}; at most {limit} may stand")
+            raise CorruptStreamError(f"the network needs {value} {name}; at most {limit} are allowed")
     return tuple(results)
 
 
-def infer_one(op: Op, place: int, results: Sequence[Tensor], below: Mapping[int, Sequence[Tensor]]) -> Tensor:
-    """The result of the operation that stands at ``place``, given those of all before it; raises as :func:`infer`."""
-    where = f"operation {place} ({op.NAME})"
-    if any(source >= place for source in op.inputs):
+def infer_one(op: Op, index: int, results: Sequence[Tensor], lower: Mapping[int, Sequence[Tensor]]) -> Tensor:
+    """Infer the result of operation ``index`` from ``results``, those of all before it; raises as :func:`infer`."""
+    where = f"operation {index} ({op.NAME})"
+    if any(source >= index for source in op.inputs):
         raise CorruptStreamError(f"{where} reads an operation that does not come before it")
     try:
-        result = _RULES[type(op)](op, [results[source] for source in op.inputs], below)
+        result = _result(op, [results[source] for source in op.inputs], lower)
     except _BrokenRule as error:
         raise CorruptStreamError(f"{where}: {error}") from None
     if result.low > result.high:
         raise CorruptStreamError(f"{where} has the empty range {result.low} to {result.high}")
     if result.elements > MAX_TENSOR:
-        raise CorruptStreamError(f"{where} has {result.elements} elements; at most {MAX_TENSOR} may stand")
+        raise CorruptStreamError(f"{where} has {result.elements} elements; at most {MAX_TENSOR} are allowed")
     return result
 
 
@@ -98,109 +98,72 @@ class _BrokenRule(Exception):
     pass
 
 
-def _conv(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, Conv)
-    if op.kernel_height % 2 == 0 or op.kernel_width % 2 == 0:
-        raise _BrokenRule("kernel sides must be odd")
-    return Tensor(op.channels, inputs[0].height, inputs[0].width, op.low, op.high)
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise _BrokenRule(message)
 
 
-def _shuffle(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, Shuffle)
-    source = inputs[0]
-    if source.channels % op.factor**2:
-        raise _BrokenRule(f"{source.channels} channels do not divide by {op.factor}^2")
-    return Tensor(
-        source.channels // op.factor**2,
-        source.height * op.factor,
-        source.width * op.factor,
-        source.low,
-        source.high,
-    )
-
-
-def _unshuffle(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, Unshuffle)
-    source = inputs[0]
-    if source.height % op.factor or source.width % op.factor:
-        raise _BrokenRule(f"{source.height}x{source.width} does not divide by {op.factor}")
-    return Tensor(
-        source.channels * op.factor**2,
-        source.height // op.factor,
-        source.width // op.factor,
-        source.low,
-        source.high,
-    )
-
-
-def _sum(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, (Add, Subtract))
-    a, b = inputs
-    if (a.channels, a.height, a.width) != (b.channels, b.height, b.width):
-        raise _BrokenRule("the two inputs differ in shape")
-    return dataclasses.replace(a, low=op.low, high=op.high)
-
-
-def _concat(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    a, b = inputs
-    if (a.height, a.width) != (b.height, b.width):
-        raise _BrokenRule("the two inputs differ in height or width")
-    return Tensor(a.channels + b.channels, a.height, a.width, min(a.low, b.low), max(a.high, b.high))
-
-
-def _slice(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, Slice)
-    if op.start + op.count > inputs[0].channels:
-        raise _BrokenRule(f"channels {op.start} to {op.start + op.count} of {inputs[0].channels}")
-    return dataclasses.replace(inputs[0], channels=op.count)
-
-
-def _crop(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, Crop)
-    if op.top + op.height > inputs[0].height or op.left + op.width > inputs[0].width:
-        raise _BrokenRule("the rectangle leaves its input")
-    return dataclasses.replace(inputs[0], height=op.height, width=op.width)
-
-
-def _below(op: Op, inputs: list[Tensor], below: Mapping[int, Sequence[Tensor]]) -> Tensor:
-    assert isinstance(op, Below)
-    if op.layer not in below or op.op >= len(below[op.layer]):
-        raise _BrokenRule(f"there is no operation {op.op} in a lower layer {op.layer}")
-    return below[op.layer][op.op]
-
-
-def _noise(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, Noise)
-    peak = (NOISE_PEAK * op.gain + 128) >> 8
-    return Tensor(op.channels, op.height, op.width, -peak, peak)
-
-
-def _grid(op: Op, inputs: list[Tensor], below: object) -> Tensor:
-    assert isinstance(op, Grid)
-    return Tensor(op.channels, op.height, op.width, op.low << op.shift, op.high << op.shift)
-
-
-_RULES: dict[type[Op], Callable[[Op, list[Tensor], Mapping[int, Sequence[Tensor]]], Tensor]] = {
-    Latent: lambda op, inputs, below: Tensor(op.channels, op.height, op.width, op.low, op.high),  # type: ignore[attr-defined]
-    Noise: _noise,
-    Conv: _conv,
-    Shuffle: _shuffle,
-    Unshuffle: _unshuffle,
-    Table: lambda op, inputs, below: dataclasses.replace(inputs[0], low=op.low, high=op.high),  # type: ignore[attr-defined]
-    Add: _sum,
-    Subtract: _sum,
-    Concat: _concat,
-    Slice: _slice,
-    Resample: lambda op, inputs, below: dataclasses.replace(inputs[0], height=op.height, width=op.width),  # type: ignore[attr-defined]
-    Crop: _crop,
-    Below: _below,
-    Grid: _grid,
-}
+def _result(op: Op, inputs: list[Tensor], lower: Mapping[int, Sequence[Tensor]]) -> Tensor:
+    """Apply the rule of an operation, one case per code of section 6.2."""
+    match op:
+        case Latent():
+            return Tensor(op.channels, op.height, op.width, op.low, op.high)
+        case Grid():
+            return Tensor(op.channels, op.height, op.width, op.low << op.shift, op.high << op.shift)
+        case Noise():
+            peak = (NOISE_PEAK * op.gain + 128) >> 8
+            return Tensor(op.channels, op.height, op.width, -peak, peak)
+        case Below():
+            known = op.layer in lower and op.op < len(lower[op.layer])
+            _require(known, f"there is no operation {op.op} in a lower layer {op.layer}")
+            return lower[op.layer][op.op]
+    x = inputs[0]
+    match op:
+        case Conv():
+            _require(op.kernel_height % 2 == 1 == op.kernel_width % 2, "kernel sides must be odd")
+            return Tensor(op.channels, x.height, x.width, op.low, op.high)
+        case Shuffle():
+            square = op.factor**2
+            _require(x.channels % square == 0, f"{x.channels} channels do not divide by {op.factor}^2")
+            return Tensor(x.channels // square, x.height * op.factor, x.width * op.factor, x.low, x.high)
+        case Unshuffle():
+            square = op.factor**2
+            whole = x.height % op.factor == 0 == x.width % op.factor
+            _require(whole, f"{x.height}x{x.width} does not divide by {op.factor}")
+            return Tensor(x.channels * square, x.height // op.factor, x.width // op.factor, x.low, x.high)
+        case Table():
+            return dataclasses.replace(x, low=op.low, high=op.high)
+        case Add() | Subtract():
+            y = inputs[1]
+            same = (x.channels, x.height, x.width) == (y.channels, y.height, y.width)
+            _require(same, "the two inputs differ in shape")
+            return dataclasses.replace(x, low=op.low, high=op.high)
+        case Concat():
+            y = inputs[1]
+            _require((x.height, x.width) == (y.height, y.width), "the two inputs differ in height or width")
+            return Tensor(x.channels + y.channels, x.height, x.width, min(x.low, y.low), max(x.high, y.high))
+        case Slice():
+            end = op.start + op.count
+            _require(end <= x.channels, f"channels {op.start} to {end} of {x.channels}")
+            return dataclasses.replace(x, channels=op.count)
+        case Resample():
+            return dataclasses.replace(x, height=op.height, width=op.width)
+        case Crop():
+            inside = op.top + op.height <= x.height and op.left + op.width <= x.width
+            _require(inside, "the rectangle leaves its input")
+            return dataclasses.replace(x, height=op.height, width=op.width)
+    raise AssertionError(op)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What decoding one frame takes."""
+    """Cost of decoding one frame with one list of operations.
+
+    Attributes:
+        multiplications: of all CONVs.
+        live: the largest number of elements alive at once.
+        weights: of all CONVs.
+    """
 
     multiplications: int
     live: int
@@ -208,35 +171,34 @@ class Cost:
 
 
 def last_uses(ops: Sequence[Op], kept: frozenset[int] = frozenset()) -> list[int]:
-    """For each operation the place of the last one that reads it; ``len(ops)`` for the output and for ``kept``."""
+    """For each operation, the index of the last one that reads it; ``len(ops)`` for the picture and for ``kept``."""
     last = list(range(len(ops)))
-    for place, op in enumerate(ops):
+    for index, op in enumerate(ops):
         for source in op.inputs:
-            last[source] = place
-    for place in {len(ops) - 1, *kept}:
-        last[place] = len(ops)
+            last[source] = index
+    for index in {len(ops) - 1, *kept}:
+        last[index] = len(ops)
     return last
 
 
 def measure(ops: Sequence[Op], results: Sequence[Tensor], kept: frozenset[int] = frozenset()) -> Cost:
-    """The cost of decoding one frame with a list.
+    """Measure what decoding one frame takes.
 
     Args:
-        ops: the list.
-        results: of each operation.
-        kept: places whose results a higher layer reads.
+        ops: the operations of one layer.
+        results: the inferred result of each.
+        kept: indices of the operations that a higher layer reads.
     """
     multiplications = weights = live = peak = 0
-    last = last_uses(ops, kept)
-    ends: dict[int, list[int]] = {}
-    for place, use in enumerate(last):
-        ends.setdefault(use, []).append(place)
-    for place, (op, result) in enumerate(zip(ops, results, strict=True)):
+    expiring: dict[int, list[int]] = {}
+    for index, use in enumerate(last_uses(ops, kept)):
+        expiring.setdefault(use, []).append(index)
+    for index, (op, result) in enumerate(zip(ops, results, strict=True)):
         live += result.elements
         if isinstance(op, Conv):
             size = op.weights(results[op.input].channels)
             weights += size
             multiplications += size * result.height * result.width
         peak = max(peak, live)
-        live -= sum(results[done].elements for done in ends.get(place, []))
+        live -= sum(results[expired].elements for expired in expiring.get(index, []))
     return Cost(multiplications, peak, weights)

@@ -1,5 +1,5 @@
-"""What a stream takes to decode, known from its heads before anything is decoded, and the levels that bound it
-(specification, section 9). No torch."""
+"""What decoding a stream takes, known from its heads before anything is decoded, and the levels that bound it
+(specification, section 9)."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from nvcodec.format.units import SegmentHead
 #: The operations of one layer and their results.
 Network = tuple[tuple[Op, ...], tuple[Tensor, ...]]
 
-#: Bytes that decoding was seen to take at most: always, for a unit of the file and a frame of the video (Python's
-#: objects), and for a weight, a latent and an element of a tensor.
+# Bytes that decoding was measured to take at most: fixed; per unit of the file and per frame of the video (Python's
+# objects); per weight, latent and tensor element.
 FIXED_MEMORY, UNIT_MEMORY, FRAME_MEMORY = 64 * 2**20, 1500, 200
 WEIGHT_MEMORY, LATENT_MEMORY, ELEMENT_MEMORY = 8, 2, 4
-INTEGER_SCRATCH = 24  # bytes for each integer of the largest convolution or latent while it is entropy-decoded
-TABLE_ELEMENTS = 3  # a TABLE's entry: on the device, and where tables are kept as integers
-STRIP = 2**24  # elements of a convolution's unfolded strip of rows (exact/kernels.py)
+INTEGER_SCRATCH = 24  # bytes per integer of the largest convolution or latent, while it is entropy-decoded
+TABLE_ELEMENTS = 3  # elements per entry of a TABLE: one on the device, and one of 64 bits where tables are cached
+UNFOLDED_STRIP = 2**24  # elements of the rows that a convolution unfolds at once
 
 
 @dataclasses.dataclass(frozen=True)
 class Requirements:
-    """What decoding takes; where segments differ, the most that one of them takes.
+    """What decoding takes, with all layers; where segments differ, the most that one of them takes.
 
     Attributes:
         pixels: width times height of the shown picture.
         frames: of the stream.
         parameters: weights, biases and latents of the stream.
-        multiplications: for a frame, all layers.
-        multiplications_per_pixel: of the shown picture, rounded up.
-        elements: of tensors alive at once while a frame is decoded, all layers.
+        multiplications: per frame.
+        multiplications_per_pixel: per pixel of the shown picture, rounded up.
+        elements: tensor elements alive at once while a frame is decoded.
         file_bytes: of the stream.
-        memory: bytes beside those of the interpreter and its libraries, one frame at a time, on the CPU: the file, its
-            integers, and the tensors. An estimate from above.
+        memory: upper estimate of the bytes taken on the CPU, one frame at a time, not counting the interpreter and its
+            libraries: the file, its integers, and the tensors.
     """
 
     pixels: int
@@ -51,7 +51,7 @@ class Requirements:
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """Bounds on :class:`Requirements` of the same names."""
+    """Bounds on the :class:`Requirements` of the same names."""
 
     pixels: int
     frames: int
@@ -76,7 +76,7 @@ LEVELS = tuple(
 
 
 def level_of(needs: Requirements) -> int:
-    """The least level that holds a stream; one more than the last of :data:`LEVELS` where only section 9 does."""
+    """The lowest level that admits a stream; 6, one above :data:`LEVELS`, where only the limits of section 9 do."""
     for number, level in enumerate(LEVELS, 1):
         if all(getattr(needs, field.name) <= getattr(level, field.name) for field in dataclasses.fields(level)):
             return number
@@ -85,28 +85,28 @@ def level_of(needs: Requirements) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a user allows; None is no limit.
+    """What a user allows; None means no limit.
 
     Attributes:
-        max_pixels: of a picture.
-        max_memory: bytes, as in :attr:`Requirements.memory`.
+        max_pixels: pixels of a picture.
+        max_memory: bytes, as :attr:`Requirements.memory` counts them.
     """
 
     max_pixels: int | None = None
     max_memory: int | None = None
 
     def check(self, needs: Requirements) -> None:
-        """Refuse what needs more.
+        """Check a stream's requirements.
 
         Raises:
-            LimitError: it does.
+            LimitError: they exceed a limit.
         """
         if self.max_pixels is not None and needs.pixels > self.max_pixels:
             raise LimitError(f"a picture has {needs.pixels} pixels; at most {self.max_pixels} are allowed")
         self.check_memory(needs.memory, "decoding takes about")
 
     def check_memory(self, needed: int, what: str = "the file alone takes") -> None:
-        """Refuse where ``needed`` bytes, and that is ``what``, are too many; raises as :meth:`check`."""
+        """Check a number of bytes; ``what`` begins the error message. Raises as :meth:`check`."""
         if self.max_memory is not None and needed > self.max_memory:
             raise LimitError(
                 f"{what} {-(-needed // 2**20)} MiB of memory; at most {self.max_memory // 2**20} MiB are allowed"
@@ -119,12 +119,12 @@ NO_LIMITS = Limits()
 def requirements(
     segments: Sequence[tuple[SegmentHead, Sequence[Network]]], file_bytes: int, units: int
 ) -> Requirements:
-    """What a stream takes.
+    """Work out what decoding a stream takes.
 
     Args:
-        segments: the head of each, and the networks of its layers.
-        file_bytes: of the whole file.
-        units: how many it has.
+        segments: the head of each segment and the networks of its layers.
+        file_bytes: size of the whole file.
+        units: number of units in it.
     """
     frames = sum(head.frames for head, _ in segments)
     weights = biases = latents = largest = 0
@@ -145,7 +145,7 @@ def requirements(
                     weights += count
                     biases += op.channels
                 elif isinstance(op, Transmitted):
-                    count = op.transmitted(head.frames) * op.channels * op.height * op.width
+                    count = op.transmitted_values(head.frames)
                     latents += count
                 elif isinstance(op, Table):
                     entries += results[op.input].high - results[op.input].low + 1
@@ -159,27 +159,31 @@ def requirements(
 
 
 def _frame(networks: Sequence[Network]) -> tuple[int, int, int]:
-    """Of a frame of one segment: multiplications, elements alive at once, and the most an operation takes beside."""
+    """Work out what a frame of one segment takes.
+
+    Returns:
+        Multiplications, elements alive at once, and the largest scratch memory of an operation in elements.
+    """
     multiplications = peak = carried = scratch = 0
-    for level, (ops, results) in enumerate(networks):
+    for layer, (ops, results) in enumerate(networks):
         kept = {
-            op.op for higher, _ in networks[level + 1 :] for op in higher if isinstance(op, Below) and op.layer == level
+            op.op for higher, _ in networks[layer + 1 :] for op in higher if isinstance(op, Below) and op.layer == layer
         }
         cost = measure(ops, results, frozenset(kept))
         multiplications += cost.multiplications
         peak = max(peak, carried + cost.live)
-        carried += sum(results[place].elements for place in kept)
+        carried += sum(results[index].elements for index in kept)
         scratch = max(scratch, *(_scratch(op, result, results) for op, result in zip(ops, results, strict=True)))
     return multiplications, peak, scratch
 
 
 def _scratch(op: Op, result: Tensor, results: Sequence[Tensor]) -> int:
-    """Elements of float32 that an operation takes while it computes ``result``, beside this and its inputs."""
+    """Elements of float32 that computing ``result`` takes in addition to this and its inputs."""
     if isinstance(op, Conv):
-        # The first time, a probe goes through the library's convolution and through the unfolded one.
+        # On the first call, a probe goes through both the library's convolution and the unfolded one.
         source = results[op.input]
         row = source.channels * op.kernel_height * op.kernel_width * source.width
-        return 6 * source.elements + 3 * result.elements + max(row, min(STRIP, row * source.height))
+        return 6 * source.elements + 3 * result.elements + max(row, min(UNFOLDED_STRIP, row * source.height))
     if isinstance(op, (Latent, Grid, Noise)):
         return 12 * result.elements  # several arrays of 64 bits
     return 2 * result.elements

@@ -1,8 +1,18 @@
 """The closed set of integer operations a network is a list of (specification, section 6).
 
-An operation yields one tensor of integers, channels x height x width for each frame, and is named by its place in
-the list. Operations refer only to earlier ones, so every list is acyclic. :func:`infer` gives each result's shape
-and range, and refuses a list that breaks a rule, before any memory is taken.
+An operation yields one integer tensor, channels x height x width, per frame, and is identified by its index in the
+list. Operations refer only to earlier ones, so every list is acyclic.
+
+The set is closed, so what differs from one operation to the next is written as a ladder where it is used. Whoever adds
+an operation adds it in these places:
+
+- here: the record, and :data:`OPS`
+- ``format/inference.py``: shape and range of the result
+- ``format/limits.py``: scratch memory, where it takes more than its result
+- ``decoding/exact_network.py``: how to compute it
+- ``encoding/export/network_import.py``: how a warm start reads it back, if the encoder writes it
+- ``bitstream_spec.md`` sections 6.2 and following, and ``tools/reference_decoder.py``, which follows that document
+- ``tests/networks.py``, which draws random networks, and ``tools/good_vectors.py`` and ``bad_vectors.py``
 """
 
 from __future__ import annotations
@@ -14,14 +24,16 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from nvcodec.errors import CorruptStreamError, UnsupportedVersionError
-from nvcodec.format.fields import Cursor, Record, i16, u8, u16
+from nvcodec.format.fields import Cursor, Record, i16, ref, u8, u16
 
 MAX_OPS = 1024
-CONV_LIMIT = 4095  # |value| a convolution may be asked to yield
+CONV_LIMIT = 4095  # largest |low| and |high| of a CONV
+WEIGHT_PEAK = 127  # largest |weight| of a CONV
+BIAS_PEAK = 2047  # largest |bias| of a CONV, before its shift
 
 
 class Function(enum.IntEnum):
-    """The functions a TABLE operation may apply."""
+    """Functions of a TABLE operation."""
 
     IDENTITY = 0
     LEAKY_RELU = 1
@@ -29,7 +41,7 @@ class Function(enum.IntEnum):
 
 
 class LatentKind(enum.IntEnum):
-    """What a LATENT operation carries; the arithmetic is the same, ``info`` tells them apart."""
+    """Kinds of LATENT. Only ``info`` distinguishes them; the arithmetic is the same."""
 
     EMBEDDING = 0
     SKIP_FEATURE = 1
@@ -43,58 +55,64 @@ class Op(Record):
 
     @property
     def inputs(self) -> tuple[int, ...]:
-        """Places of the operations this one reads."""
-        return ()
+        """Indices of the operations this one reads, in the order of its fields."""
+        return tuple(getattr(self, name) for name in _REFERENCES[type(self)])
 
 
 @dataclasses.dataclass(frozen=True)
-class Latent(Op):
-    """Per-frame integers transmitted in LATENTS units: the embedding E or a skip feature f."""
+class Transmitted(Op):
+    """Base of the operations whose tensors are transmitted in LATENTS units."""
 
-    CODE, NAME = 1, "LATENT"
     channels: int = u16(1)
     height: int = u16(1)
     width: int = u16(1)
     low: int = i16(-128, 127)
     high: int = i16(-128, 127)
-    kind: int = u8(0, 1)
+
+    @property
+    def elements(self) -> int:
+        """Integers of one tensor."""
+        return self.channels * self.height * self.width
 
     def transmitted(self, frames: int) -> int:
-        """Tensors transmitted for a segment of ``frames`` frames."""
+        """Number of tensors transmitted for a segment of ``frames`` frames."""
         return frames
+
+    def transmitted_values(self, frames: int) -> int:
+        """Number of integers transmitted for a segment of ``frames`` frames; raises as :meth:`transmitted`."""
+        return self.transmitted(frames) * self.elements
 
 
 @dataclasses.dataclass(frozen=True)
-class Grid(Op):
-    """Integers transmitted in LATENTS units for ``knots`` times, evenly spread over the segment, and interpolated
-    between them in units of 2^-shift."""
+class Latent(Transmitted):
+    """One tensor per frame: the embedding E or a skip feature f."""
+
+    CODE, NAME = 1, "LATENT"
+    kind: int = u8(0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid(Transmitted):
+    """Tensors for ``knots`` times, spread evenly over the segment; interpolated between these in units of 2^-shift."""
 
     CODE, NAME = 14, "GRID"
-    channels: int = u16(1)
-    height: int = u16(1)
-    width: int = u16(1)
-    low: int = i16(-128, 127)
-    high: int = i16(-128, 127)
     knots: int = u16(1)
     shift: int = u8(0, 8)
 
     def transmitted(self, frames: int) -> int:
-        """Tensors transmitted for a segment of ``frames`` frames.
+        """Number of tensors transmitted for a segment of ``frames`` frames.
 
         Raises:
-            CorruptStreamError: fewer frames than knots.
+            CorruptStreamError: there are fewer frames than knots.
         """
         if self.knots > frames:
             raise CorruptStreamError(f"a GRID has {self.knots} knots for {frames} frames")
         return self.knots
 
 
-Transmitted = Latent | Grid
-
-
 @dataclasses.dataclass(frozen=True)
 class Noise(Op):
-    """z: integers close to a normal distribution from the counter-based generator, times ``gain``/256."""
+    """z: approximately normal integers from the counter-based generator, times ``gain``/256."""
 
     CODE, NAME = 2, "NOISE"
     channels: int = u16(1)
@@ -107,10 +125,10 @@ class Noise(Op):
 
 @dataclasses.dataclass(frozen=True)
 class Conv(Op):
-    """A convolution, stride 1, zeros around, as many pixels out as in, then re-quantisation."""
+    """A convolution with stride 1 and zero padding that keeps height and width, then re-quantisation."""
 
     CODE, NAME = 3, "CONV"
-    input: int = u16()
+    input: int = ref()
     channels: int = u16(1)
     kernel_height: int = u8(1, 15)
     kernel_width: int = u8(1, 15)
@@ -120,30 +138,22 @@ class Conv(Op):
     high: int = i16(-CONV_LIMIT, CONV_LIMIT)
 
     @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.input,)
-
-    @property
     def steps(self) -> int:
-        """Step indices stored: one for ``group`` consecutive channels."""
+        """Number of step indices stored: one per ``group`` consecutive channels."""
         return -(-self.channels // self.group)
 
     def weights(self, channels_in: int) -> int:
-        """Weights stored."""
+        """Number of weights stored."""
         return math.prod(weight_shape(self, channels_in))
 
 
 @dataclasses.dataclass(frozen=True)
 class Shuffle(Op):
-    """Pixel shuffle: channels/factor^2, sides times factor."""
+    """Pixel shuffle: divides channels by factor^2, multiplies height and width by factor."""
 
     CODE, NAME = 4, "SHUFFLE"
-    input: int = u16()
+    input: int = ref()
     factor: int = u8(2, 16)
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.input,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,44 +161,32 @@ class Unshuffle(Op):
     """The inverse of SHUFFLE."""
 
     CODE, NAME = 5, "UNSHUFFLE"
-    input: int = u16()
+    input: int = ref()
     factor: int = u8(2, 16)
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.input,)
 
 
 @dataclasses.dataclass(frozen=True)
 class Table(Op):
-    """A function by table: input in units of 2^-in_shift, output in units of 2^-out_shift, clamped."""
+    """A tabulated function, clamped: input in units of 2^-in_shift, output in units of 2^-out_shift."""
 
     CODE, NAME = 6, "TABLE"
-    input: int = u16()
+    input: int = ref()
     function: int = u8(0, 2)
     in_shift: int = u8(0, 12)
     out_shift: int = u8(0, 16)
     low: int = i16()
     high: int = i16()
 
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.input,)
-
 
 @dataclasses.dataclass(frozen=True)
 class Add(Op):
-    """The sum of two tensors of one shape, clamped."""
+    """The clamped sum of two tensors of the same shape."""
 
     CODE, NAME = 7, "ADD"
-    first: int = u16()
-    second: int = u16()
+    first: int = ref()
+    second: int = ref()
     low: int = i16()
     high: int = i16()
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.first, self.second)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,55 +194,39 @@ class Subtract(Op):
     """``first`` minus ``second``, clamped."""
 
     CODE, NAME = 8, "SUBTRACT"
-    first: int = u16()
-    second: int = u16()
+    first: int = ref()
+    second: int = ref()
     low: int = i16()
     high: int = i16()
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.first, self.second)
 
 
 @dataclasses.dataclass(frozen=True)
 class Concat(Op):
-    """Two tensors of one height and width, channels one after the other."""
+    """Two tensors of the same height and width, concatenated along the channels."""
 
     CODE, NAME = 9, "CONCAT"
-    first: int = u16()
-    second: int = u16()
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.first, self.second)
+    first: int = ref()
+    second: int = ref()
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice(Op):
-    """``count`` channels from ``start`` on: what a split takes apart, one operation a part."""
+    """``count`` channels from ``start`` on. A split is one such operation per part."""
 
     CODE, NAME = 10, "SLICE"
-    input: int = u16()
+    input: int = ref()
     start: int = u16()
     count: int = u16(1)
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.input,)
 
 
 @dataclasses.dataclass(frozen=True)
 class Resample(Op):
-    """Nearest neighbour to another height and width."""
+    """Nearest-neighbour resampling to another height and width."""
 
     CODE, NAME = 11, "RESAMPLE"
-    input: int = u16()
+    input: int = ref()
     height: int = u16(1)
     width: int = u16(1)
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.input,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,15 +234,11 @@ class Crop(Op):
     """A rectangle of the input."""
 
     CODE, NAME = 12, "CROP"
-    input: int = u16()
+    input: int = ref()
     top: int = u16()
     left: int = u16()
     height: int = u16(1)
     width: int = u16(1)
-
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return (self.input,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,9 +270,14 @@ OPS: dict[int, type[Op]] = {
     )
 }
 
+#: Names of the fields of each operation that refer to an earlier one; collected once, because decoding asks per frame.
+_REFERENCES: dict[type[Op], tuple[str, ...]] = {
+    kind: tuple(field.name for field in dataclasses.fields(kind) if field.metadata.get("ref")) for kind in OPS.values()
+}
+
 
 def pack_ops(ops: Sequence[Op]) -> bytes:
-    """The payload of a NETWORK unit."""
+    """Encode the payload of a NETWORK unit."""
     count = len(ops).to_bytes(2, "little")
     return count + b"".join(bytes([op.CODE]) + op.pack() for op in ops)
 
@@ -303,12 +286,12 @@ def unpack_ops(cursor: Cursor) -> tuple[Op, ...]:
     """Read a NETWORK unit's payload.
 
     Raises:
-        CorruptStreamError: a field is out of its range or the bytes end early.
-        UnsupportedVersionError: an operation this version does not know.
+        CorruptStreamError: a field is out of its range, or the payload is too short or too long.
+        UnsupportedVersionError: an operation is not known to this version.
     """
     count = cursor.integer("H")
     if not 1 <= count <= MAX_OPS:
-        raise CorruptStreamError(f"a network has {count} operations; 1 to {MAX_OPS} may stand")
+        raise CorruptStreamError(f"a network has {count} operations; 1 to {MAX_OPS} are allowed")
     ops = []
     for _ in range(count):
         code = cursor.integer("B")
@@ -319,16 +302,16 @@ def unpack_ops(cursor: Cursor) -> tuple[Op, ...]:
     return tuple(ops)
 
 
-def beside_trunk(ops: Sequence[Op]) -> frozenset[int]:
-    """The operations of a skip connection: those that neither an embedding, a grid nor a lower layer flows into."""
+def skip_connection_ops(ops: Sequence[Op]) -> frozenset[int]:
+    """Indices of the operations of skip connections: those that no embedding, grid or lower layer flows into."""
     trunk: set[int] = set()
-    for place, op in enumerate(ops):
+    for index, op in enumerate(ops):
         source = isinstance(op, (Below, Grid)) or (isinstance(op, Latent) and op.kind == LatentKind.EMBEDDING)
         if source or trunk.intersection(op.inputs):
-            trunk.add(place)
+            trunk.add(index)
     return frozenset(range(len(ops))) - trunk
 
 
 def weight_shape(op: Conv, channels_in: int) -> tuple[int, int, int, int]:
-    """Out channels, in channels, kernel height, kernel width."""
+    """Shape of the weights: output channels, input channels, kernel height, kernel width."""
     return (op.channels, channels_in, op.kernel_height, op.kernel_width)

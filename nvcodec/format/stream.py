@@ -1,4 +1,4 @@
-"""What an SDMN stream holds, between the bytes and the decoder: :class:`Stream` and its parts. No torch."""
+"""The content of an SDMN file as data: :class:`Stream` and its parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nvcodec.format.accounting import Entry, UnitReport
 from nvcodec.format.arithmetic.step_indices import FIRST_SHIFTS
 from nvcodec.format.inference import Tensor
 from nvcodec.format.operations import Conv, Op
@@ -34,11 +35,11 @@ class ConvWeights:
         return np.repeat(self.steps, op.group)[: op.channels]
 
     def first_shifts(self, op: Conv) -> npt.NDArray[np.int64]:
-        """s1 of every output channel."""
+        """The first shift, s1, of every output channel."""
         return FIRST_SHIFTS[self.channel_steps(op)]
 
     def accumulator_bias(self, op: Conv) -> npt.NDArray[np.int64]:
-        """The bias of every output channel at its accumulator's scale: b = v * 2^(s1 + bias_shift)."""
+        """The bias of every output channel at its accumulator's scale: bias * 2^(s1 + bias_shift)."""
         return self.biases.astype(np.int64) << (self.first_shifts(op) + op.bias_shift)
 
 
@@ -49,11 +50,11 @@ class Layer:
     Attributes:
         ops: the operations.
         tensors: shape and range of each operation's result.
-        convs: the integers of each CONV, by its place.
-        latents: int16 [frames or knots, channels, height, width] of each LATENT and GRID, by its place.
-        frames_per_checksum: frames that one entry of ``checksums`` covers.
-        checksums: CRC-32 of the shown RGB bytes, uint32; none where they were lost.
-        lost: frames of a damaged file whose latents are not there.
+        convs: the integers of each CONV, by its index.
+        latents: int16 [frames or knots, channels, height, width] of each LATENT and GRID, by its index.
+        frames_per_checksum: number of frames that each of ``checksums`` covers.
+        checksums: CRC-32 of the shown RGB bytes, uint32; empty where they were lost from a damaged file.
+        lost: frames whose latents were lost from a damaged file.
     """
 
     ops: tuple[Op, ...]
@@ -66,7 +67,7 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """Integers stored: weights, biases, latents and knots of grids."""
+        """Number of integers stored: weights, biases, latents and knots of grids."""
         stored = sum(conv.weights.size + conv.biases.size for conv in self.convs.values())
         return stored + sum(latent.size for latent in self.latents.values())
 
@@ -80,43 +81,22 @@ class Segment:
     layers: list[Layer]
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """Some bytes of a file and what they are for.
-
-    Attributes:
-        kind: one of ``accounting.KINDS``; ``skip_weights`` are those that no embedding flows through.
-        label: what exactly, for people.
-        bytes: how many.
-        values: integers that these bytes code, 0 where they code none.
-        unit: place of the unit they lie in; -1 for the file header.
-    """
-
-    kind: str
-    label: str
-    bytes: int
-    values: int
-    unit: int
-
-
-@dataclasses.dataclass(frozen=True)
-class UnitReport:
-    """One unit of a file, for ``info``."""
-
-    type: str
-    segment: int
-    layer: int
-    offset: int
-    bytes: int
-
-
 @dataclasses.dataclass
 class Stream:
     """A whole video.
 
-    ``entries`` and ``units`` are filled by the reader; the entries' bytes add up to ``file_bytes``. ``note`` says what
-    is missing of a file that was cut inside a layer and of which the layers below are used, or what follows its end;
-    else it is empty. ``damage`` says, sentence by sentence, what could not be read of one that was read nevertheless.
+    The attributes from ``version`` on are filled by the reader.
+
+    Attributes:
+        video: properties of the whole video.
+        segments: at least one.
+        metadata: a JSON object.
+        version: of the format, major and minor.
+        file_bytes: size of the file.
+        entries: where its bytes went; they add up to ``file_bytes``.
+        units: its units, in order.
+        note: what is missing of a file that is cut inside a layer, or what follows its end; else empty.
+        damage: what could not be read of a damaged file, a sentence each.
     """
 
     video: Video
@@ -131,12 +111,12 @@ class Stream:
 
     @property
     def frames(self) -> int:
-        """Frames of all segments."""
+        """Number of frames of all segments."""
         return sum(segment.head.frames for segment in self.segments)
 
     @property
     def time_base(self) -> Fraction:
-        """Seconds a tick."""
+        """Seconds per tick."""
         return Fraction(self.video.time_base_num, self.video.time_base_den)
 
     @property
@@ -152,7 +132,7 @@ class Stream:
 
     @property
     def seconds(self) -> Fraction:
-        """How long all frames last."""
+        """Duration of all frames."""
         ticks = 0
         for segment in self.segments:
             constant = segment.head.constant_duration
@@ -161,25 +141,25 @@ class Stream:
 
     @property
     def layers(self) -> int:
-        """Layers of every segment."""
+        """Number of layers, the same in every segment."""
         return len(self.segments[0].layers)
 
     def layers_of(self, frame: int) -> int:
-        """How many layers, from the base up, have all integers of a frame: fewer than ``layers`` only in a damaged
-        file."""
+        """Number of layers, from the base up, that have all integers of a frame: fewer than ``layers`` only in a
+        damaged file."""
         for segment in self.segments:
-            place = frame - segment.head.first_frame
-            if place < segment.head.frames:
-                lost = [any(place in run for run in layer.lost) for layer in segment.layers]
+            position = frame - segment.head.first_frame
+            if position < segment.head.frames:
+                lost = [any(position in run for run in layer.lost) for layer in segment.layers]
                 return lost.index(True) if True in lost else len(lost)
         raise IndexError(f"frame {frame} of {self.frames}")
 
     @property
     def parameters(self) -> int:
-        """Integers stored in all networks and latents."""
+        """Number of integers stored in all networks and latents."""
         return sum(layer.parameters for segment in self.segments for layer in segment.layers)
 
     @property
     def fps(self) -> float:
-        """Frames a second, over the whole video; 0 where no time passes."""
+        """Frames per second, averaged over the whole video; 0 where no time passes."""
         return float(self.frames / self.seconds) if self.seconds else 0.0

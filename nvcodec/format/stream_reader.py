@@ -1,45 +1,34 @@
-"""Bytes to a :class:`~nvcodec.format.stream.Stream`, everything checked (specification, sections 3 to 5). No torch.
+"""Bytes to a :class:`~nvcodec.format.stream.Stream`, everything checked (specification, sections 3 to 5 and 10.1).
 
-The order of units is part of the format, so reading is one pass that consumes them with :class:`_Reader`, after a look
-at the heads alone that says what the rest will take.
+The order of units is part of the format, so reading is one pass over them, after a survey of the heads that says what
+the rest will take.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import math
 import os
-import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
-import zstandard
 
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, UnsupportedVersionError
-from nvcodec.format.arithmetic.bounds import prove
-from nvcodec.format.arithmetic.step_indices import MAX_STEP
-from nvcodec.format.entropy.chunks import decode_chunk, extremes
-from nvcodec.format.entropy.contexts import Rows
-from nvcodec.format.fields import Cursor
-from nvcodec.format.inference import MAX_LIVE, Tensor, infer
-from nvcodec.format.limits import NO_LIMITS, Limits, Network, requirements
-from nvcodec.format.operations import Conv, Grid, LatentKind, Op, Transmitted, beside_trunk, unpack_ops, weight_shape
-from nvcodec.format.stream import ConvWeights, Entry, Layer, Segment, Stream, UnitReport
+from nvcodec.format import payloads
+from nvcodec.format.accounting import Entry, UnitReport
+from nvcodec.format.limits import NO_LIMITS, Limits
+from nvcodec.format.metadata import Metadata
+from nvcodec.format.operations import Grid, Transmitted
+from nvcodec.format.payloads import Latents
+from nvcodec.format.stream import Layer, Segment, Stream
+from nvcodec.format.survey import survey
+from nvcodec.format.unit_cursor import UnitCursor
 from nvcodec.format.units import (
-    CRC_BYTES,
     FEATURES,
-    HASH_BYTES,
     HEADER_BYTES,
-    UNIT_HEADER_BYTES,
     LatentsHead,
-    LayerEnd,
-    SegmentHead,
     Unit,
     UnitType,
     Video,
@@ -48,26 +37,19 @@ from nvcodec.format.units import (
     split_units,
 )
 
-PIECE = 2**20  # bytes read at once
-MAX_DEPTH = 64  # nesting of metadata
-MAX_LATENTS = 2**27  # integers of all latents of a stream
-MAX_NETWORK_WEIGHTS = 2**26  # weights of all networks of a stream
-MAX_METADATA = 2**20  # bytes of all of a stream, unpacked
+READ_BYTES = 2**20  # read from a file at once
 MAX_RUN = 2**10  # frames, or knots, of a run
-MAX_FRAMES = 2**22
-MAX_DURATION = 2**62  # ticks
-WEIGHT_PEAK = 127
-BIAS_PEAK = 2047
 
 
 def read_file(path: str | os.PathLike[str], limits: Limits = NO_LIMITS) -> Stream:
     """Read and check an SDMN file.
 
-    Of one that is cut inside a layer the layers below are read, and :attr:`~nvcodec.format.stream.Stream.note` says so.
+    Of a file that is cut inside a layer, the complete layers are read, and :attr:`~nvcodec.format.stream.Stream.note`
+    says so.
 
     Args:
-        path: of the file.
-        limits: what it may take; looked at before anything is decoded.
+        path: the file.
+        limits: what it may need; checked before anything is decoded.
 
     Raises:
         InputError: the file cannot be opened or is not an SDMN file.
@@ -84,13 +66,18 @@ def read_file(path: str | os.PathLike[str], limits: Limits = NO_LIMITS) -> Strea
         raise InputError(f"there is too little memory to read {os.fspath(path)}") from None
 
 
+def read(source: str | os.PathLike[str] | bytes, limits: Limits = NO_LIMITS) -> Stream:
+    """Read and check a file, given its path or its bytes; raises as :func:`read_file`."""
+    return read_stream(source, limits) if isinstance(source, bytes) else read_file(source, limits)
+
+
 def read_all(file: BinaryIO, limits: Limits = NO_LIMITS) -> bytes:
-    """The bytes of a file that starts as an SDMN file does; raises as :func:`read_file` does."""
+    """Read all bytes of a file that starts as an SDMN file does; raises as :func:`read_file`."""
     head = file.read(HEADER_BYTES)
     check_file_header(head)  # before the rest is read: a wrong file may be large
     limits.check_memory(os.fstat(file.fileno()).st_size)
     pieces, size = [head], len(head)
-    while piece := file.read(PIECE):  # a pipe does not say how much will come
+    while piece := file.read(READ_BYTES):  # the size of a pipe is not known in advance
         pieces.append(piece)
         size += len(piece)
         limits.check_memory(size)
@@ -98,9 +85,9 @@ def read_all(file: BinaryIO, limits: Limits = NO_LIMITS) -> bytes:
 
 
 def read_stream(data: bytes, limits: Limits = NO_LIMITS, keep_going: bool = False) -> Stream:
-    """Read and check a stream held in memory; raises as :func:`read_file` does.
+    """Read and check a stream in memory; raises as :func:`read_file`.
 
-    With ``keep_going`` what can be used of a damaged one is read (specification, section 10.1):
+    With ``keep_going``, what can be used of a damaged stream is read (specification, section 10.1):
     :attr:`~nvcodec.format.stream.Stream.damage` and each layer's ``lost`` say what is missing.
     """
     version = check_file_header(data)
@@ -118,7 +105,7 @@ def read_stream(data: bytes, limits: Limits = NO_LIMITS, keep_going: bool = Fals
 
 
 def layer_ends(data: bytes) -> list[int]:
-    """After how many bytes each layer that is whole ends."""
+    """The offset at which each complete layer ends."""
     ends = []
     with contextlib.suppress(CutStreamError):
         for unit in split_units(memoryview(data)):
@@ -127,78 +114,33 @@ def layer_ends(data: bytes) -> list[int]:
     return ends
 
 
-def _no_constant(name: str) -> None:
-    """JSON has no NaN and no Infinity, though Python reads them."""
-    raise ValueError(name)
-
-
-def _finite(text: str) -> float:
-    """Of a number that no float holds the nearest that one does, so that what is read can be written as JSON again."""
-    return max(-sys.float_info.max, min(sys.float_info.max, float(text)))
-
-
-def _depth(text: str) -> int:
-    """How many lists and objects of a JSON text, known to be one, are inside one another."""
-    marks = np.frombuffer(re.sub(r'"[^"\\]*(?:\\.[^"\\]*)*"', "", text).encode(), np.uint8)
-    step = np.zeros(256, np.int32)
-    step[list(b"[{")], step[list(b"]}")] = 1, -1
-    return int(np.cumsum(step[marks]).max(initial=0))
-
-
-def _narrow(values: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
-    """Values within 16 bits; constant ones go on taking no memory."""
-    if any(values.strides):
-        return values.astype(np.int16)
-    return np.broadcast_to(values.flat[0].astype(np.int16), values.shape)
-
-
 class _Reader:
-    """One pass over the units.
+    """One pass over the units of a stream: their order, and what to do about damage.
 
-    With ``keep_going``, units that are not whole are passed over; ``gap`` says that there were some right before the
-    present one, so that what was expected there may have been among them.
+    Without ``keep_going``, damage raises. With it, damage is noted, and ends the layers or loses runs of frames.
     """
 
     def __init__(self, data: memoryview, version: tuple[int, int], limits: Limits, keep_going: bool = False) -> None:
         self.data = data
         self.version = version
-        self.features = data[10] & FEATURES
         self.limits = limits
         self.keep_going = keep_going
+        self.by_rows = bool(data[10] & FEATURES)  # tables by rows and GRID came with version 1.1
         self.damage: list[str] = []
-        self.gap = False
-        self.ahead: Unit | None = None  # one that has been read, but is still to be used
-        self.entries = [Entry("overhead", "file header", HEADER_BYTES, 0, -1)]
-        self.metadata: dict[str, Any] = {}
+        self.entries = [Entry(-1, "overhead", "file header", HEADER_BYTES, 0)]
+        self.metadata = Metadata()
         # Reading all units first checks every frame and checksum before anything is decoded.
         self.units, self.cut = salvage_units(data) if keep_going else (list(split_units(data)), False)
         if self.cut:
             end = self.units[-1].end if self.units else HEADER_BYTES
             self.damage.append(f"the stream ends, or cannot be followed, at byte {end}")
-        self.place = -1
-        self.networks: dict[int, Network] = {}  # by the place of their unit
-        self.metadata_left = MAX_METADATA
-        self.hash, self.hashed = hashlib.sha256(), 0
+        self.cursor = UnitCursor(self.units, self.cut, self.ancillary, self.entries, self.damage)
+        self.hash, self.hashed_bytes = hashlib.sha256(), 0
 
     def read(self) -> Stream:
-        self.survey()
-        if self.units and self.units[0].header.type != UnitType.VIDEO:
-            raise CorruptStreamError(f"the stream starts with {self.units[0].name}; VIDEO was expected")
-        unit = self.next("the VIDEO unit")
-        video = self.video(unit)
-        heads: list[tuple[SegmentHead, npt.NDArray[np.int64]]] = []
-        frames = 0
-        while (unit := self.next("a SEGMENT unit")).header.type == UnitType.SEGMENT:
-            self.expect(unit, UnitType.SEGMENT, len(heads), 0)
-            head, durations = self.segment(unit)
-            if head.first_frame != frames:
-                raise CorruptStreamError(f"a segment starts at frame {head.first_frame}; expected {frames}")
-            frames += head.frames
-            heads.append((head, durations))
-        if not heads:
-            raise CorruptStreamError("the stream has no SEGMENT unit")
-        self.ahead = unit
-        segments = [Segment(head, durations, []) for head, durations in heads]
+        self.networks = survey(self.units, len(self.data), self.limits, self.keep_going)
+        video = self.video()
+        segments = self.segments()
         self.layers(segments)
         reports = [
             UnitReport(unit.name, unit.header.segment, unit.header.layer, unit.offset, unit.bytes)
@@ -206,147 +148,149 @@ class _Reader:
         ]
         more = len(self.data) - self.units[-1].end
         note = f"{more} bytes after the end of the stream are ignored" if more and not self.cut else ""
+        size = len(self.data)
         return Stream(
-            video, segments, self.metadata, self.version, len(self.data), self.entries, reports, note, self.damage
+            video, segments, self.metadata.values, self.version, size, self.entries, reports, note, self.damage
         )
+
+    def video(self) -> Video:
+        if self.units and self.units[0].header.type != UnitType.VIDEO:
+            raise CorruptStreamError(f"the stream starts with {self.units[0].name}; VIDEO was expected")
+        unit = self.cursor.next("the VIDEO unit")
+        unit.check_is(UnitType.VIDEO, 0, 0)
+        video, entries = payloads.unpack_video(unit)
+        self.entries += entries
+        return video
+
+    def segments(self) -> list[Segment]:
+        segments: list[Segment] = []
+        frames = 0
+        while (unit := self.cursor.next("a SEGMENT unit")).header.type == UnitType.SEGMENT:
+            unit.check_is(UnitType.SEGMENT, len(segments), 0)
+            (head, durations), entries = payloads.unpack_segment(unit)
+            self.entries += entries
+            if head.first_frame != frames:
+                raise CorruptStreamError(f"a segment starts at frame {head.first_frame}; expected {frames}")
+            frames += head.frames
+            segments.append(Segment(head, durations, []))
+        if not segments:
+            raise CorruptStreamError("the stream has no SEGMENT unit")
+        self.cursor.push_back(unit)
+        return segments
 
     def layers(self, segments: list[Segment]) -> None:
         """Read all layers of all segments, and the INDEX."""
-        level = 0
+        number = 0
         while True:
             try:
-                layers = [self.layer(number, level, segment) for number, segment in enumerate(segments)]
+                layers = [self.layer(index, number, segment) for index, segment in enumerate(segments)]
             except CorruptStreamError as error:
-                if not (self.keep_going and level):
+                if not (self.keep_going and number):
                     raise
-                self.damage.append(f"of the layers only the first {level} can be used: {error}")
+                self.damage.append(f"of the layers only the first {number} can be used: {error}")
                 return
             for segment, layer in zip(segments, layers, strict=True):
                 segment.layers.append(layer)
-            self.layer_end(level)
-            end = self.place
-            after = self.next_or_none()
+            self.layer_end(number)
+            end = self.cursor.position
+            after = self.cursor.next_or_none()
             if after is None or after.header.type == UnitType.INDEX:
                 break
-            self.ahead, level = after, level + 1
+            self.cursor.push_back(after)
+            number += 1
         if self.damage or self.cut:
             return
         if after is not None:
             self.index(after)
             end += 1
         if end != len(self.units) - 1:
-            raise CorruptStreamError("after the last LAYER_END only an INDEX may stand")
+            raise CorruptStreamError("after the last LAYER_END only an INDEX is allowed")
 
-    def survey(self) -> None:
-        """Read the heads of all segments and networks, and hold what they ask for against the limits; whether they
-        come in order is not looked at."""
-        segments: list[tuple[SegmentHead, list[Network]]] = []
-        frames = weights = latents = 0
-        for place, unit in enumerate(self.units):
-            if not unit.whole:
+    def layer(self, segment_index: int, number: int, segment: Segment) -> Layer:
+        """Read layer ``number`` of a segment."""
+        unit = self.cursor.needed(UnitType.NETWORK, segment_index, number)
+        if unit.index not in self.networks:
+            raise CorruptStreamError(f"{unit.where} breaks a rule")
+        ops, tensors = self.networks[unit.index]
+        if not self.by_rows and any(isinstance(op, Grid) for op in ops):
+            raise UnsupportedVersionError("a GRID is not supported without the feature bit of version 1.1")
+        self.entries.append(Entry(unit.index, "side_info", "network", len(unit.payload), 0))
+        unit = self.cursor.needed(UnitType.WEIGHTS, segment_index, number)
+        convs, entries = payloads.unpack_weights(unit, ops, tensors, self.by_rows)
+        self.entries += entries
+        latents: dict[int, Latents] = {}
+        lost: list[range] = []
+        for op_index, op in enumerate(ops):
+            if isinstance(op, Transmitted):
+                runs = _Runs(op_index, op, segment.head.frames)
+                self.latents(runs, segment_index, number)
+                latents[op_index] = runs.values()
+                lost += runs.lost
+        group, checksums = 1, np.zeros(0, np.uint32)
+        if found := self.cursor.expected(UnitType.CHECKSUMS, segment_index, number):
+            with self.tolerance():
+                (group, checksums), entries = payloads.unpack_checksums(found, segment.head.frames)
+                self.entries += entries
+        return Layer(ops, tensors, convs, latents, group, checksums, tuple(lost))
+
+    def latents(self, runs: _Runs, segment_index: int, number: int) -> None:
+        """Read all runs of an operation."""
+        while runs.done < runs.total:
+            unit = self.cursor.expected(UnitType.LATENTS, segment_index, number)
+            if unit is None:
+                runs.lose(runs.total)
+                return
+            head = LatentsHead.unpack(unit.cursor())
+            if self.cursor.gap and head.op != runs.op_index:
+                self.cursor.push_back(unit)
+                runs.lose(runs.total)
+                return
+            if self.cursor.gap and runs.done < head.first < runs.total:
+                runs.lose(head.first)
+            runs.check_next(unit, head)
+            with self.tolerance():
+                values, entries = payloads.unpack_latents(unit, runs.op, self.by_rows)
+                self.entries += entries
+                runs.add(values)
                 continue
-            if unit.header.type == UnitType.SEGMENT:
-                segments.append((SegmentHead.unpack(self.cursor(unit)), []))
-                frames += segments[-1][0].frames
-            elif unit.header.type == UnitType.NETWORK:
-                if unit.header.segment >= len(segments):
-                    raise CorruptStreamError(f"NETWORK at byte {unit.offset}: there is no segment of its number")
-                head, networks = segments[unit.header.segment]
-                if unit.header.layer != len(networks):
-                    continue  # those between are missing
-                below = {level: tensors for level, (_, tensors) in enumerate(networks)}
-                try:
-                    ops = unpack_ops(self.cursor(unit))
-                    tensors = infer(ops, below, (head.height, head.width))
-                except CorruptStreamError:
-                    if not (self.keep_going and networks):
-                        raise
-                    continue
-                networks.append((ops, tensors))
-                self.networks[place] = (ops, tensors)
-                weights += sum(op.weights(tensors[op.input].channels) for op in ops if isinstance(op, Conv))
-                latents += sum(
-                    op.transmitted(head.frames) * op.channels * op.height * op.width
-                    for op in ops
-                    if isinstance(op, Transmitted)
-                )
-        for name, value, most in (
-            ("frames", frames, MAX_FRAMES),
-            ("weights", weights, MAX_NETWORK_WEIGHTS),
-            ("latent values", latents, MAX_LATENTS),
-        ):
-            if value > most:
-                raise CorruptStreamError(f"the stream has more than {most} {name}")
-        needs = requirements(segments, len(self.data), len(self.units))
-        if needs.elements > MAX_LIVE:
-            raise CorruptStreamError(
-                f"the layers need {needs.elements} elements alive at once, at most {MAX_LIVE} may be"
-            )
-        self.limits.check(needs)
+            runs.lose(runs.done + head.frames)
 
-    def next(self, what: str) -> Unit:
-        unit = self.next_or_none()
-        if unit is None:
-            raise CutStreamError(f"the stream ends where {what} was expected")
-        return unit
+    def layer_end(self, number: int) -> None:
+        """Read LAYER_END; after damage its hash cannot be compared."""
+        unit = self.cursor.expected(UnitType.LAYER_END, 0, number)
+        if unit is None or self.damage:
+            return
+        (units, digest), entries = payloads.unpack_layer_end(unit)
+        if units != unit.index:
+            raise CorruptStreamError(f"{unit.where}: it states {units} units before it, there are {unit.index}")
+        self.hash.update(self.data[self.hashed_bytes : unit.offset])
+        self.hashed_bytes = unit.offset
+        if digest != self.hash.digest():
+            raise CorruptStreamError(f"{unit.where}: the hash of all bytes before it does not match")
+        self.entries += entries
 
-    def expected(self, kind: UnitType, segment: int, layer: int) -> Unit | None:
-        """The next unit, which has to be this one; None where it may be among those that are damaged or cut off.
+    def index(self, unit: Unit) -> None:
+        """Check that INDEX agrees with the units."""
+        unit.check_is(UnitType.INDEX, 0, 0)
+        before = ((u.header.type, u.header.segment, u.header.layer, u.offset) for u in self.units[: unit.index])
+        if bytes(unit.payload) != payloads.pack_index(before):
+            raise CorruptStreamError(f"{unit.where} does not agree with the units")
+        self.entries.append(Entry(unit.index, "overhead", "index", len(unit.payload), 0))
 
-        Raises:
-            CorruptStreamError: it is another one.
-        """
-        what = f"{kind.name} of segment {segment}, layer {layer}"
-        unit = self.next_or_none()
-        if unit is None and not self.gap:
-            raise CutStreamError(f"the stream ends where {what} was expected")
-        head = unit and unit.header
-        if head and (head.type, head.segment, head.layer) == (kind, segment, layer):
-            return unit
-        if not self.gap:
-            assert unit and head
-            raise CorruptStreamError(
-                f"{unit.name} of segment {head.segment}, layer {head.layer} at byte {unit.offset}; expected {what}"
-            )
-        self.ahead = unit
-        return None
-
-    def needed(self, kind: UnitType, segment: int, layer: int) -> Unit:
-        """The same where a layer cannot be used without it."""
-        unit = self.expected(kind, segment, layer)
-        if unit is None:
-            raise CorruptStreamError(f"{kind.name} of segment {segment}, layer {layer} is damaged")
-        return unit
-
-    def next_or_none(self) -> Unit | None:
-        """The next unit that is not skipped: METADATA is taken in here, unknown ancillary units passed over."""
-        if self.ahead:
-            unit, self.ahead = self.ahead, None
-            return unit
-        self.gap = False
-        while self.place + 1 < len(self.units):
-            self.place += 1
-            unit = self.units[self.place]
-            if not unit.whole:
-                self.gap = True
-                self.damage.append(f"{unit.name} at byte {unit.offset} is damaged")
-                continue
-            self.count("overhead", f"{unit.name} framing and checksum", UNIT_HEADER_BYTES + CRC_BYTES)
-            kind = unit.header.type
-            if kind in (UnitType.METADATA, UnitType.AUDIO):
-                self.expect(unit, UnitType(kind), 0, 0)
-            if kind == UnitType.METADATA:
-                with self.tolerance():
-                    self.read_metadata(unit)
-            elif unit.known and kind != UnitType.AUDIO:
-                return unit
-            self.count("overhead", unit.name, len(unit.payload))
-        self.gap |= self.cut
-        return None
+    def ancillary(self, unit: Unit) -> None:
+        """Take in METADATA; skip AUDIO and unknown units."""
+        kind = unit.header.type
+        if kind in (UnitType.METADATA, UnitType.AUDIO):
+            unit.check_is(UnitType(kind), 0, 0)
+        if kind == UnitType.METADATA:
+            with self.tolerance():  # not needed to decode, but nothing in a file is passed over silently
+                self.metadata.add(unit.cursor())
+        if unit.payload:
+            self.entries.append(Entry(unit.index, "overhead", unit.name, len(unit.payload), 0))
 
     @contextlib.contextmanager
     def tolerance(self) -> Iterator[None]:
-        """With ``keep_going``, what is corrupt in the block is damage and no error."""
+        """With ``keep_going``, note as damage what is corrupt in the block instead of raising it."""
         try:
             yield
         except CorruptStreamError as error:
@@ -354,241 +298,58 @@ class _Reader:
                 raise
             self.damage.append(str(error))
 
-    def count(self, kind: str, label: str, size: int, values: int = 0) -> None:
-        if size:
-            self.entries.append(Entry(kind, label, size, values, self.place))
 
-    def expect(self, unit: Unit, kind: UnitType, segment: int, layer: int) -> None:
-        head = unit.header
-        if (head.type, head.segment, head.layer) != (kind, segment, layer):
+class _Runs:
+    """The latents of one operation, run by run.
+
+    Args:
+        op_index: index of the operation.
+        op: the operation.
+        frames: number of frames of the segment.
+
+    Attributes:
+        total: number of frames, or knots, of the operation.
+        done: how many of them the runs so far have.
+        lost: frames whose values are lost.
+    """
+
+    def __init__(self, op_index: int, op: Transmitted, frames: int) -> None:
+        self.op_index = op_index
+        self.op = op
+        self.total = op.transmitted(frames)
+        self.done = 0
+        self.lost: list[range] = []
+        self.runs: list[Latents] = []
+        self.noun = "knots" if isinstance(op, Grid) else "frames"
+
+    def check_next(self, unit: Unit, head: LatentsHead) -> None:
+        """Check that a unit holds the next run; raises CorruptStreamError."""
+        if (head.op, head.first) != (self.op_index, self.done) or head.frames > self.total - self.done:
             raise CorruptStreamError(
-                f"{unit.name} of segment {head.segment}, layer {head.layer} at byte {unit.offset}; "
-                f"expected {kind.name} of segment {segment}, layer {layer}"
+                f"{unit.where}: {self.noun} {head.first} to {head.first + head.frames} of operation {head.op}; "
+                f"expected operation {self.op_index} from {self.done} of {self.total}"
             )
+        if head.frames > MAX_RUN:
+            raise CorruptStreamError(f"{unit.where}: {head.frames} {self.noun} in a run; at most {MAX_RUN} are allowed")
 
-    def cursor(self, unit: Unit) -> Cursor:
-        return Cursor(unit.payload, f"{unit.name} at byte {unit.offset}")
+    def add(self, values: Latents) -> None:
+        """Add a run, [frames or knots, values of one]."""
+        self.runs.append(values)
+        self.done += len(values)
 
-    def video(self, unit: Unit) -> Video:
-        self.expect(unit, UnitType.VIDEO, 0, 0)
-        cursor = self.cursor(unit)
-        video = Video.unpack(cursor)
-        cursor.end()
-        self.count("side_info", "video", len(unit.payload))
-        return video
+    def lose(self, until: int) -> None:
+        """Fill up to frame ``until`` with some value in the operation's range.
 
-    def segment(self, unit: Unit) -> tuple[SegmentHead, npt.NDArray[np.int64]]:
-        cursor = self.cursor(unit)
-        head = SegmentHead.unpack(cursor)
-        if head.constant_duration:
-            durations = np.broadcast_to(np.int64(head.constant_duration), head.frames)  # takes no memory
-        else:
-            if head.frames > cursor.left:
-                raise CorruptStreamError(f"{cursor.what}: {head.frames} durations do not fit {cursor.left} bytes")
-            durations = np.array([cursor.varint(MAX_DURATION) for _ in range(head.frames)], np.int64)
-        cursor.end()
-        self.count("side_info", "segment", len(unit.payload))
-        return head, durations
+        Raises:
+            CorruptStreamError: the operation is a GRID, all of whose knots are needed.
+        """
+        if isinstance(self.op, Grid):
+            raise CorruptStreamError(f"knots of operation {self.op_index}, which all frames need, are damaged")
+        self.lost.append(range(self.done, until))
+        filler = np.int16(min(max(0, self.op.low), self.op.high))
+        self.add(np.broadcast_to(filler, (until - self.done, self.op.elements)))
 
-    def read_metadata(self, unit: Unit) -> None:
-        """METADATA is ancillary, but a damaged one is still an error: nothing in a file is passed over silently."""
-        cursor = self.cursor(unit)
-        packed, size = cursor.integer("B"), cursor.integer("I")
-        raw = bytes(cursor.take(cursor.left))
-        self.metadata_left -= size
-        if packed > 1 or self.metadata_left < 0:
-            raise CorruptStreamError(
-                f"{cursor.what}: packing {packed}, {size} bytes; at most {MAX_METADATA} may stand in a stream"
-            )
-        try:
-            if packed:
-                stated = zstandard.frame_content_size(raw)
-                if stated != size:
-                    raise CorruptStreamError(f"{cursor.what}: the packed size is {stated}, not {size}")
-                raw = zstandard.ZstdDecompressor().decompress(raw, max_output_size=size, allow_extra_data=False)
-            text = raw.decode()
-            metadata = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
-            if _depth(text) > MAX_DEPTH:
-                raise ValueError
-        except (zstandard.ZstdError, ValueError, RecursionError):
-            raise CorruptStreamError(f"{cursor.what}: the metadata cannot be unpacked") from None
-        if not isinstance(metadata, dict) or len(raw) != size:
-            raise CorruptStreamError(f"{cursor.what}: the metadata are not an object of {size} bytes")
-        self.metadata.update(metadata)
-
-    def layer(self, number: int, level: int, segment: Segment) -> Layer:
-        unit = self.needed(UnitType.NETWORK, number, level)
-        if self.place not in self.networks:
-            raise CorruptStreamError(f"{self.cursor(unit).what} breaks a rule")
-        ops, tensors = self.networks[self.place]
-        if not self.features and any(isinstance(op, Grid) for op in ops):
-            raise UnsupportedVersionError("a GRID is not supported without the feature bit of version 1.1")
-        self.count("side_info", "network", len(unit.payload))
-        convs = self.weights(self.needed(UnitType.WEIGHTS, number, level), ops, tensors)
-        latents = {}
-        lost: list[range] = []
-        for place, op in enumerate(ops):
-            if isinstance(op, Transmitted):
-                latents[place], missing = self.latents(place, op, number, level, segment.head.frames)
-                lost += missing
-        group, sums = 1, np.zeros(0, np.uint32)
-        if unit := self.expected(UnitType.CHECKSUMS, number, level):  # type: ignore[assignment]
-            with self.tolerance():
-                group, sums = self.checksums(unit, segment.head.frames)
-        return Layer(ops, tensors, convs, latents, group, sums, tuple(lost))
-
-    def checksums(self, unit: Unit, frames: int) -> tuple[int, npt.NDArray[np.uint32]]:
-        """How many frames one covers, and all of them."""
-        cursor = self.cursor(unit)
-        group = cursor.integer("I")
-        if not 1 <= group <= frames:
-            raise CorruptStreamError(f"{cursor.what}: one checksum for {group} of {frames} frames")
-        sums = np.frombuffer(cursor.take(4 * -(-frames // group)), "<u4")
-        cursor.end()
-        self.count("overhead", "picture checksums", len(unit.payload))
-        return group, sums.astype(np.uint32)
-
-    def weights(self, unit: Unit, ops: tuple[Op, ...], tensors: tuple[Tensor, ...]) -> dict[int, ConvWeights]:
-        cursor = self.cursor(unit)
-        convs = {}
-        skip = beside_trunk(ops)
-        for place, op in enumerate(ops):
-            if not isinstance(op, Conv):
-                continue
-            shape = weight_shape(op, tensors[op.input].channels)
-            name, kind = (f"skip conv {place}", "skip_weights") if place in skip else (f"conv {place}", "weights")
-            steps = self.chunk(cursor, (op.steps,), 0, MAX_STEP, f"{name} steps", "side_info")
-            biases = self.chunk(cursor, (op.channels,), -BIAS_PEAK, BIAS_PEAK, f"{name} biases", kind)
-            label = f"{name} weights {'x'.join(map(str, shape))}"
-            matrix = (shape[0], math.prod(shape[1:]))
-            weights = self.chunk(cursor, matrix, -WEIGHT_PEAK, WEIGHT_PEAK, label, kind, Rows(op.group))
-            weights = weights.reshape(shape)
-            conv = ConvWeights(weights, biases, steps)
-            bias, shifts = conv.accumulator_bias(op), conv.first_shifts(op)
-            prove(weights, bias, shifts, tensors[op.input], f"operation {place} (CONV)")
-            convs[place] = conv
-        cursor.end()
-        return convs
-
-    def latents(
-        self, place: int, op: Transmitted, number: int, level: int, frames: int
-    ) -> tuple[npt.NDArray[np.int16], list[range]]:
-        """The values of an operation, and the frames whose values are lost; these have a value of its range."""
-        frames = op.transmitted(frames)
-        size = op.channels * op.height * op.width
-        if isinstance(op, Grid):
-            kind, what = "grids", "knots"
-        else:
-            kind, what = "embeddings" if op.kind == LatentKind.EMBEDDING else "skip_features", "frames"
-        runs: list[npt.NDArray[np.int16]] = []
-        lost: list[range] = []
-        done = 0
-
-        def lose(until: int) -> None:
-            nonlocal done
-            if isinstance(op, Grid):
-                raise CorruptStreamError(f"knots of operation {place}, which all frames need, are damaged")
-            lost.append(range(done, until))
-            runs.append(np.broadcast_to(np.int16(min(max(0, op.low), op.high)), (until - done, size)))
-            done = until
-
-        while done < frames:
-            unit = self.expected(UnitType.LATENTS, number, level)
-            if unit is None:
-                lose(frames)
-                break
-            cursor = self.cursor(unit)
-            head = LatentsHead.unpack(cursor)
-            if self.gap and head.op != place:
-                self.ahead = unit
-                lose(frames)
-                break
-            if self.gap and done < head.first < frames:
-                lose(head.first)
-            self.count("side_info", f"latent {place} run", cursor.position)
-            if (head.op, head.first) != (place, done) or head.frames > frames - done:
-                raise CorruptStreamError(
-                    f"{cursor.what}: {what} {head.first} to {head.first + head.frames} of operation {head.op}; "
-                    f"expected operation {place} from {done} of {frames}"
-                )
-            if head.frames > MAX_RUN:
-                raise CorruptStreamError(f"{cursor.what}: {head.frames} {what} in a run; at most {MAX_RUN} may stand")
-            label = f"latent {place} {what} {done} to {done + head.frames - 1}"
-            with self.tolerance():
-                run = self.run(cursor, op, head, label, kind)
-                cursor.end()
-                runs.append(run)
-                done += head.frames
-                continue
-            lose(done + head.frames)
-        values = runs[0] if len(runs) == 1 else np.concatenate(runs)
-        return values.reshape(frames, op.channels, op.height, op.width), lost
-
-    def run(self, cursor: Cursor, op: Transmitted, head: LatentsHead, label: str, kind: str) -> npt.NDArray[np.int16]:
-        """The values of a run, [frames, values]."""
-        size = op.channels * op.height * op.width
-        first = _narrow(self.chunk(cursor, (size,), op.low, op.high, f"{label}, first", kind))[None]
-        if head.frames == 1:
-            return first
-        # Residuals reach twice as far as values; the sum is what must lie in the declared range.
-        span = (op.high - op.low) if head.predictor else 0
-        low, high = (-span, span) if head.predictor else (op.low, op.high)
-        rows = Rows(plane=(op.channels, op.height, op.width))
-        rest = self.chunk(cursor, (head.frames - 1, size), low, high, f"{label}, rest", kind, rows)
-        still = (0, 0) if head.predictor else extremes(first)
-        if still[0] == still[1] and extremes(rest) == still:
-            return np.broadcast_to(first, (head.frames, size))  # takes no memory
-        if head.predictor:
-            rest = np.cumsum(rest, axis=0, dtype=np.int32)
-            rest += first
-            if rest.min() < op.low or rest.max() > op.high:
-                raise CorruptStreamError(f"{cursor.what}: a value leaves the range {op.low} to {op.high}")
-        return np.concatenate([first, rest], dtype=np.int16, casting="same_kind")
-
-    def chunk(
-        self,
-        cursor: Cursor,
-        shape: tuple[int, ...],
-        low: int,
-        high: int,
-        label: str,
-        kind: str,
-        rows: Rows | None = None,
-    ) -> npt.NDArray[np.int32]:
-        values, size = decode_chunk(cursor, shape, rows if self.features else None)  # tables by rows came with 1.1
-        least, most = extremes(values)
-        if least < low or most > high:
-            raise CorruptStreamError(f"{cursor.what}: {label} leave the range {low} to {high}")
-        self.count("side_info", f"{label}: table", size.table_bytes)
-        self.count("overhead", f"{label}: length and padding", size.length_bytes + size.padding_bytes)
-        self.count(kind, label, size.word_bytes - size.padding_bytes, size.values)
-        return values
-
-    def layer_end(self, level: int) -> None:
-        unit = self.expected(UnitType.LAYER_END, 0, level)
-        if unit is None or self.damage:
-            return
-        cursor = self.cursor(unit)
-        end = LayerEnd.unpack(cursor)
-        stated = bytes(cursor.take(HASH_BYTES))
-        cursor.end()
-        if end.units != self.place:
-            raise CorruptStreamError(f"{cursor.what}: {end.units} units are stated, {self.place} are there")
-        self.hash.update(self.data[self.hashed : unit.offset])
-        self.hashed = unit.offset
-        if stated != self.hash.digest():
-            raise CorruptStreamError(f"{cursor.what}: the hash of what lies before it does not match")
-        self.count("overhead", "layer end", len(unit.payload))
-
-    def index(self, unit: Unit) -> None:
-        self.expect(unit, UnitType.INDEX, 0, 0)
-        expected = b"".join(
-            bytes([u.header.type])
-            + u.header.segment.to_bytes(2, "little")
-            + bytes([u.header.layer])
-            + u.offset.to_bytes(8, "little")
-            for u in self.units[: self.place]
-        )
-        if bytes(unit.payload) != expected + len(expected).to_bytes(4, "little"):
-            raise CorruptStreamError(f"INDEX at byte {unit.offset} does not agree with the units")
-        self.count("overhead", "index", len(unit.payload))
+    def values(self) -> Latents:
+        """All values, [frames or knots, channels, height, width]."""
+        values = self.runs[0] if len(self.runs) == 1 else np.concatenate(self.runs)
+        return values.reshape(self.total, self.op.channels, self.op.height, self.op.width)

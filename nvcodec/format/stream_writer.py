@@ -3,68 +3,54 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import zstandard
-
 from nvcodec.errors import UsageError
-from nvcodec.format.arithmetic.bounds import prove
-from nvcodec.format.entropy.chunks import encode_chunk
-from nvcodec.format.entropy.contexts import Rows
-from nvcodec.format.operations import Conv, pack_ops
-from nvcodec.format.stream import Layer, Segment, Stream
-from nvcodec.format.units import (
-    LatentsHead,
-    LayerEnd,
-    UnitType,
-    pack_durations,
-    pack_file_header,
-    pack_unit,
-    split_units,
-)
+from nvcodec.format import payloads
+from nvcodec.format.metadata import pack_metadata
+from nvcodec.format.operations import pack_ops
+from nvcodec.format.stream import Stream
+from nvcodec.format.units import UnitType, pack_file_header, pack_unit, split_units
 
-RUN = 128  # frames that decode alone: a run's first frame costs about twice what the others do
+RUN = 128  # frames per run of latents: a run's first frame costs about twice what each other frame does
 
 
 def write_stream(stream: Stream, run: int = RUN, index: bool = True) -> bytes:
-    """The file that holds ``stream``.
+    """Encode a stream as a file.
 
     Args:
-        stream: all but its ``entries`` and ``units``, which the reader fills.
-        run: frames in a run of latents that decodes alone.
-        index: whether an INDEX closes the file; a reader of a few units does as well without.
+        stream: its ``entries`` and ``units``, which the reader fills, are not used.
+        run: frames, or knots, per run of latents. A run decodes without the others.
+        index: whether an INDEX ends the file; with few units, a reader does as well without.
 
     Raises:
-        CorruptStreamError: a bound does not hold; nothing is written that a decoder would refuse.
+        CorruptStreamError: an accumulator can reach 2^24, so that a decoder would refuse the file.
     """
     out = _Output(bytearray(pack_file_header()))
     out.put(UnitType.VIDEO, stream.video.pack())
     for number, segment in enumerate(stream.segments):
-        out.put(UnitType.SEGMENT, _segment_payload(segment), number)
+        out.put(UnitType.SEGMENT, payloads.pack_segment(segment.head, segment.durations), number)
     if stream.metadata:
-        out.put(UnitType.METADATA, _metadata_payload(stream.metadata))
-    for level in range(stream.layers):
-        out.put_layer(stream, level, run)
+        out.put(UnitType.METADATA, pack_metadata(stream.metadata))
+    for layer in range(stream.layers):
+        out.put_layer(stream, layer, run)
     return out.finished(index)
 
 
 def append_layer(
     data: bytes, stream: Stream, metadata: dict[str, Any] | None = None, run: int = RUN, index: bool = True
 ) -> bytes:
-    """The file ``data`` with one more layer, the highest of ``stream``; nothing below changes, but that an INDEX goes.
+    """Add a layer, the highest of ``stream``, to a file. Its other bytes stay as they are, except that an INDEX goes.
 
     Args:
-        data: a file of all layers below.
+        data: a file of all lower layers.
         stream: those layers and the new one.
-        metadata: of the new layer.
+        metadata: what is to be said of the new layer.
         run, index: as in :func:`write_stream`.
 
     Raises:
-        CorruptStreamError: a bound does not hold.
+        CorruptStreamError: an accumulator can reach 2^24.
         UsageError: the file is of a version that cannot hold what is added.
     """
     if data[: len(pack_file_header())] != pack_file_header():
@@ -73,13 +59,13 @@ def append_layer(
     placed = [(unit.header.type, unit.header.segment, unit.header.layer, unit.offset) for unit in units]
     out = _Output(bytearray(data[: units[-1].end]), placed)
     if metadata:
-        out.put(UnitType.METADATA, _metadata_payload(metadata))
+        out.put(UnitType.METADATA, pack_metadata(metadata))
     out.put_layer(stream, stream.layers - 1, run)
     return out.finished(index)
 
 
 class _Output:
-    """A file that grows: its bytes, and the type, segment, layer and offset of every unit."""
+    """A growing file: its bytes, and the type, segment, layer and offset of every unit."""
 
     def __init__(self, data: bytearray, placed: Iterable[tuple[int, int, int, int]] = ()) -> None:
         self.data = data
@@ -90,73 +76,23 @@ class _Output:
         self.placed.append((kind, segment, layer, len(self.data)))
         self.data.extend(pack_unit(kind, payload, segment, layer))
 
-    def put_layer(self, stream: Stream, level: int, run: int) -> None:
-        """Add all units of one layer."""
-        for number, segment in enumerate(stream.segments):
-            layer = segment.layers[level]
-            self.put(UnitType.NETWORK, pack_ops(layer.ops), number, level)
-            self.put(UnitType.WEIGHTS, _weights_payload(layer), number, level)
-            for place, values in layer.latents.items():
+    def put_layer(self, stream: Stream, number: int, run: int) -> None:
+        """Add all units of layer ``number``."""
+        for segment_index, segment in enumerate(stream.segments):
+            layer = segment.layers[number]
+            self.put(UnitType.NETWORK, pack_ops(layer.ops), segment_index, number)
+            self.put(UnitType.WEIGHTS, payloads.pack_weights(layer), segment_index, number)
+            for op_index, values in layer.latents.items():
                 for first in range(0, len(values), run):
-                    payload = latents_payload(place, first, values[first : first + run])
-                    self.put(UnitType.LATENTS, payload, number, level)
-            sums = layer.frames_per_checksum.to_bytes(4, "little") + layer.checksums.astype("<u4").tobytes()
-            self.put(UnitType.CHECKSUMS, sums, number, level)
+                    payload = payloads.pack_latents(op_index, first, values[first : first + run])
+                    self.put(UnitType.LATENTS, payload, segment_index, number)
+            checksums = payloads.pack_checksums(layer.frames_per_checksum, layer.checksums)
+            self.put(UnitType.CHECKSUMS, checksums, segment_index, number)
         digest = hashlib.sha256(self.data).digest()
-        self.put(UnitType.LAYER_END, LayerEnd(len(self.placed)).pack() + digest, 0, level)
+        self.put(UnitType.LAYER_END, payloads.pack_layer_end(len(self.placed), digest), 0, number)
 
     def finished(self, index: bool) -> bytes:
-        """All bytes, with an INDEX at the end if it is wanted."""
+        """All bytes, ending with an INDEX if ``index``."""
         if index:
-            self.put(UnitType.INDEX, _index_payload(self.placed))
+            self.put(UnitType.INDEX, payloads.pack_index(self.placed))
         return bytes(self.data)
-
-
-def _segment_payload(segment: Segment) -> bytes:
-    varying = () if segment.head.constant_duration else tuple(segment.durations.tolist())
-    return segment.head.pack() + pack_durations(varying)
-
-
-def _metadata_payload(metadata: dict[str, object]) -> bytes:
-    raw = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
-    packed = zstandard.ZstdCompressor(level=19).compress(raw)
-    size = len(raw).to_bytes(4, "little")
-    return b"\1" + size + packed if len(packed) < len(raw) else b"\0" + size + raw
-
-
-def _weights_payload(layer: Layer) -> bytes:
-    payload = bytearray()
-    for place, conv in layer.convs.items():
-        op = layer.ops[place]
-        assert isinstance(op, Conv)
-        prove(
-            conv.weights,
-            conv.accumulator_bias(op),
-            conv.first_shifts(op),
-            layer.tensors[op.input],
-            f"operation {place} (CONV)",
-        )
-        payload += encode_chunk(conv.steps) + encode_chunk(conv.biases)
-        payload += encode_chunk(conv.weights.reshape(op.channels, -1), Rows(op.group))
-    return bytes(payload)
-
-
-def latents_payload(place: int, first: int, values: npt.NDArray[np.int16]) -> bytes:
-    """The payload of a LATENTS unit with some frames, or knots, of operation ``place``: [frames, channels, height,
-    width], of which ``first`` is the first."""
-    start = encode_chunk(values[0])
-    if len(values) == 1:
-        return LatentsHead(place, first, 1, 0).pack() + start
-    flat = values.reshape(len(values), -1).astype(np.int32)
-    plain = flat[1:]
-    rest = [encode_chunk(rows, Rows(plane=values.shape[1:])) for rows in (plain, plain - flat[:-1])]
-    predictor = min((0, 1), key=lambda option: len(rest[option]))
-    return LatentsHead(place, first, len(values), predictor).pack() + start + rest[predictor]
-
-
-def _index_payload(placed: list[tuple[int, int, int, int]]) -> bytes:
-    rows = b"".join(
-        bytes([kind]) + segment.to_bytes(2, "little") + bytes([layer]) + offset.to_bytes(8, "little")
-        for kind, segment, layer, offset in placed
-    )
-    return rows + len(rows).to_bytes(4, "little")

@@ -1,4 +1,4 @@
-"""Units: the framing, the kinds, and the fixed-size records in them (specification, sections 3 and 4)."""
+"""Units: their framing, their types, and the fixed-size records in them (specification, sections 2 to 4)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import zlib
 from collections.abc import Iterator
 
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, UnsupportedVersionError
-from nvcodec.format.fields import Cursor, Record, i64, u8, u16, u32, u64, varint
+from nvcodec.format.fields import Cursor, Record, i64, u8, u16, u32, u64
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
 MAJOR, MINOR = 1, 1
-FEATURES = 1  # bits of the required-features mask this version knows: 0, what 1.1 brought
+FEATURES = 1  # bits of the required-features mask that this version knows: bit 0, what 1.1 brought
 ANCILLARY = 1
 HEADER_BYTES = 18
 MAX_UNITS = 2**20
+MAX_FRAMES = 2**22  # of a segment, and of a stream
 
 
 class UnitType(enum.IntEnum):
-    """Units this version knows."""
+    """Unit types that this version knows."""
 
     VIDEO = 1
     SEGMENT = 2
@@ -36,7 +37,7 @@ class UnitType(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class UnitHeader(Record):
-    """What stands before a unit's payload; a CRC-32 of header and payload stands after it."""
+    """The fields before a unit's payload; a CRC-32 of header and payload follows it."""
 
     NAME = "unit header"
     type: int = u8()
@@ -52,37 +53,66 @@ CRC_BYTES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """A unit as it lies in the file; ``whole`` where its checksum matches."""
+    """A unit as it lies in the file.
+
+    Attributes:
+        index: number of units before it.
+        offset: its first byte, counted from the start of the file.
+        whole: whether its checksum matches.
+    """
 
     header: UnitHeader
     payload: memoryview
+    index: int
     offset: int
     whole: bool
 
     @property
     def known(self) -> bool:
-        """Whether this version knows the type."""
+        """Whether this version knows its type."""
         return self.header.type in UnitType._value2member_map_
 
     @property
     def name(self) -> str:
-        """The type's name, or its number where it is unknown."""
+        """Name of its type, or the type's number where it is unknown."""
         return UnitType(self.header.type).name if self.known else f"UNIT_{self.header.type}"
 
     @property
+    def where(self) -> str:
+        """Name and offset, for error messages."""
+        return f"{self.name} at byte {self.offset}"
+
+    @property
     def bytes(self) -> int:
-        """Header, payload and checksum."""
+        """Bytes of header, payload and checksum."""
         return UNIT_HEADER_BYTES + len(self.payload) + CRC_BYTES
 
     @property
     def end(self) -> int:
-        """Where the next unit starts."""
+        """Offset of the next unit."""
         return self.offset + self.bytes
+
+    def cursor(self) -> Cursor:
+        """A cursor at the start of its payload."""
+        return Cursor(self.payload, self.where)
+
+    def check_is(self, kind: UnitType, segment: int, layer: int) -> None:
+        """Check what the unit is.
+
+        Raises:
+            CorruptStreamError: it has another type, segment or layer.
+        """
+        found = self.header
+        if (found.type, found.segment, found.layer) != (kind, segment, layer):
+            raise CorruptStreamError(
+                f"{self.name} of segment {found.segment}, layer {found.layer} at byte {self.offset}; "
+                f"expected {kind.name} of segment {segment}, layer {layer}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Video(Record):
-    """What holds for the whole video (VIDEO unit)."""
+    """Properties of the whole video (VIDEO unit)."""
 
     NAME = "VIDEO"
     sample_format: int = u8(0, 0)
@@ -103,7 +133,7 @@ class SegmentHead(Record):
 
     NAME = "SEGMENT"
     first_frame: int = u32()
-    frames: int = u32(1, 2**22)
+    frames: int = u32(1, MAX_FRAMES)
     width: int = u16(1)
     height: int = u16(1)
     first_pts: int = i64(-(2**62), 2**62)
@@ -112,7 +142,7 @@ class SegmentHead(Record):
 
 @dataclasses.dataclass(frozen=True)
 class LatentsHead(Record):
-    """The fixed part of a LATENTS unit: a run of frames that decodes alone."""
+    """The fixed part of a LATENTS unit: a run of frames whose latents decode without those of others."""
 
     NAME = "LATENTS"
     op: int = u16()
@@ -133,16 +163,16 @@ HASH_BYTES = 32
 
 
 def pack_file_header() -> bytes:
-    """Magic, version, required features, CRC-32."""
+    """Encode magic, version, required features and CRC-32."""
     head = MAGIC + bytes([MAJOR, MINOR]) + FEATURES.to_bytes(4, "little")
     return head + zlib.crc32(head).to_bytes(4, "little")
 
 
 def check_file_header(data: bytes) -> tuple[int, int]:
-    """The version (major, minor) of the stream that starts with ``data``.
+    """Check the file header that ``data`` starts with and return the version (major, minor).
 
     Raises:
-        InputError: it is no SDMN stream.
+        InputError: this is no SDMN stream.
         UnsupportedVersionError: its version or a required feature is not known.
         CorruptStreamError: the header is damaged.
     """
@@ -153,7 +183,9 @@ def check_file_header(data: bytes) -> tuple[int, int]:
     major, minor = data[8], data[9]
     damaged = zlib.crc32(data[:14]) != int.from_bytes(data[14:18], "little")
     if major != MAJOR or (damaged and minor != MINOR):
-        raise UnsupportedVersionError(f"format version {major}.{minor} is not supported, {MAJOR}.{MINOR} is")
+        raise UnsupportedVersionError(
+            f"format version {major}.{minor} is not supported; this decoder reads {MAJOR}.{MINOR}"
+        )
     if damaged:
         raise CorruptStreamError("the file header is damaged: its checksum does not match")
     unknown = int.from_bytes(data[10:14], "little") & ~FEATURES
@@ -163,92 +195,92 @@ def check_file_header(data: bytes) -> tuple[int, int]:
 
 
 def pack_unit(kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0) -> bytes:
-    """A whole unit."""
+    """Encode a unit: header, payload and checksum."""
     flags = ANCILLARY if kind >= UnitType.INDEX else 0
     body = UnitHeader(kind, flags, segment, layer, len(payload)).pack() + payload
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
 def split_units(data: memoryview) -> Iterator[Unit]:
-    """The units after the file header, each with its framing and checksum checked.
+    """Yield the units after the file header, each with its framing and checksum checked.
 
     Raises:
         CutStreamError: the data end inside a unit.
         CorruptStreamError: a unit is damaged, or another stream follows.
         UnsupportedVersionError: an unknown critical unit.
     """
-    position = HEADER_BYTES
-    count = 0
-    while position < len(data):
-        count += 1
-        if count > MAX_UNITS:
+    offset = HEADER_BYTES
+    index = 0
+    while offset < len(data):
+        if index == MAX_UNITS:
             raise CorruptStreamError(f"the stream has more than {MAX_UNITS} units")
-        unit = _unit_at(data, position)
+        unit = _unit_at(data, offset, index)
         if not unit.whole:
-            raise CorruptStreamError(f"the unit at byte {position} is damaged: its checksum does not match")
-        _check_kind(unit)
+            raise CorruptStreamError(f"the unit at byte {offset} is damaged: its checksum does not match")
+        _check_type(unit)
         yield unit
-        position = unit.end
+        offset, index = unit.end, index + 1
 
 
 def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
-    """The units of a stream that may be damaged (specification, section 10.1), those that are not whole among them.
+    """Find the units of a stream that may be damaged, including those that are not whole (specification, section 10.1).
 
-    What follows the last LAYER_END or INDEX and holds no whole unit is left out.
+    What follows the last whole LAYER_END or INDEX is left out if none of its units is whole.
 
     Returns:
-        The units, and whether the data end, or can be followed no further, before a LAYER_END or INDEX.
+        The units, and whether the stream ends early: the data end, or can be followed no further, before a LAYER_END or
+        INDEX.
 
     Raises:
         UnsupportedVersionError: an unknown critical unit.
     """
     units: list[Unit] = []
     with contextlib.suppress(CorruptStreamError):
-        position = HEADER_BYTES
-        while position < len(data) and len(units) < MAX_UNITS:
-            unit = _unit_at(data, position)
+        offset = HEADER_BYTES
+        while offset < len(data) and len(units) < MAX_UNITS:
+            unit = _unit_at(data, offset, len(units))
             if unit.whole:
-                _check_kind(unit)
+                _check_type(unit)
             units.append(unit)
-            position = unit.end
-    whole = [place for place, unit in enumerate(units) if unit.whole]
-    if whole and units[whole[-1]].header.type in (UnitType.LAYER_END, UnitType.INDEX):
-        return units[: whole[-1] + 1], False
+            offset = unit.end
+    last = next((unit for unit in reversed(units) if unit.whole), None)
+    if last and last.header.type in (UnitType.LAYER_END, UnitType.INDEX):
+        return units[: last.index + 1], False
     return units, True
 
 
-def _unit_at(data: memoryview, position: int) -> Unit:
+def _unit_at(data: memoryview, offset: int, index: int) -> Unit:
     """The unit that starts at a byte.
 
     Raises:
         CutStreamError: the data end inside it.
         CorruptStreamError: another stream starts there.
     """
-    if data[position : position + len(MAGIC)] == MAGIC:
-        raise CorruptStreamError(f"another stream follows at byte {position}: files may not be concatenated")
-    cursor = Cursor(data[position:], f"the unit at byte {position}")
+    if data[offset : offset + len(MAGIC)] == MAGIC:
+        raise CorruptStreamError(f"another stream follows at byte {offset}: files must not be concatenated")
+    cursor = Cursor(data[offset:], f"the unit at byte {offset}")
     if cursor.left < UNIT_HEADER_BYTES:
-        raise CutStreamError(f"the stream ends inside the unit at byte {position}")
+        raise CutStreamError(f"the stream ends inside the unit at byte {offset}")
     header = UnitHeader.unpack(cursor)
     if cursor.left < header.length + CRC_BYTES:
-        raise CutStreamError(f"the stream ends inside the unit at byte {position}")
+        raise CutStreamError(f"the stream ends inside the unit at byte {offset}")
     payload = cursor.take(header.length)
     stated = cursor.integer("I")
-    whole = zlib.crc32(data[position : position + UNIT_HEADER_BYTES + header.length]) == stated
-    return Unit(header, payload, position, whole)
+    whole = zlib.crc32(data[offset : offset + UNIT_HEADER_BYTES + header.length]) == stated
+    return Unit(header, payload, index, offset, whole)
 
 
-def _check_kind(unit: Unit) -> None:
-    """Raises CorruptStreamError or UnsupportedVersionError where a unit's type and flags may not stand."""
+def _check_type(unit: Unit) -> None:
+    """Check a unit's type and flags.
+
+    Raises:
+        CorruptStreamError: the flags do not go with the type, or reserved ones are set.
+        UnsupportedVersionError: the type is unknown and not ancillary.
+    """
     header = unit.header
     if header.flags & ~ANCILLARY:
-        raise CorruptStreamError(f"{unit.name} at byte {unit.offset} has reserved flags set")
+        raise CorruptStreamError(f"{unit.where} has reserved flags set")
     if not unit.known and not header.flags & ANCILLARY:
         raise UnsupportedVersionError(f"critical unit type {header.type} is not known to this version")
     if unit.known and bool(header.flags & ANCILLARY) != (header.type >= UnitType.INDEX):
-        raise CorruptStreamError(f"{unit.name} at byte {unit.offset} has the wrong ancillary flag")
-
-
-def pack_durations(durations: tuple[int, ...]) -> bytes:
-    """Durations that differ, after a SEGMENT unit's fixed part."""
-    return b"".join(varint(duration) for duration in durations)
+        raise CorruptStreamError(f"{unit.where} has the wrong ancillary flag")

@@ -16,8 +16,9 @@ from networks import random_stream
 from torch.utils.data import DataLoader
 
 from nvcodec.decoding import decoded_video as decoder
-from nvcodec.decoding.decoded_video import Video, picture_bytes
+from nvcodec.decoding.decoded_video import Video
 from nvcodec.decoding.kernels import _FLAGS, _Flags, exact_arithmetic
+from nvcodec.decoding.picture_checksums import picture_bytes
 
 CPU = torch.device("cpu")
 
@@ -34,7 +35,7 @@ def expected(video: Video) -> list[torch.Tensor]:
 
 
 def test_threads(video: Video, expected: list[torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that want different segments take the one network there is from each other all the time."""
+    """Threads that decode different segments keep replacing the one network that is cached."""
     made = threading.Barrier(2)
 
     class Slow(decoder.ExactNetwork):
@@ -64,7 +65,7 @@ def test_iterating_in_several_threads(video: Video, expected: list[torch.Tensor]
 
 
 def test_a_network_that_another_thread_replaces(video: Video, expected: list[torch.Tensor]) -> None:
-    """The dictionary changes between the question and the answer."""
+    """The cache changes between looking up a network and using it."""
 
     class Fleeting(dict[int, Any]):
         def __contains__(self, key: object) -> bool:
@@ -103,7 +104,7 @@ def test_a_copy_has_no_networks(video: Video, expected: list[torch.Tensor]) -> N
 
 
 def test_flags_after_a_fork() -> None:
-    """What the system calls in a child: nobody decodes there, whoever did in the parent."""
+    """The hook that runs in a child process, in which nobody decodes, whoever did in the parent."""
     flags = _Flags()
     flags.after_fork()
     assert flags.users == 0
@@ -126,7 +127,7 @@ def _decode_in_child(video: Video, queue: Any) -> None:
 
 
 def test_a_fork_while_another_thread_decodes(video: Video, expected: list[torch.Tensor]) -> None:
-    """The child has neither the lock that is held at that moment, nor the other thread's flags."""
+    """The child inherits neither the lock that is held at that moment nor the other thread's flags."""
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     torch.set_float32_matmul_precision("medium")

@@ -1,4 +1,4 @@
-"""A damaged file is refused; where somebody wants it nevertheless, what is whole is shown as it should be."""
+"""A damaged file is refused; with ``keep_going``, what is undamaged is shown as it should be."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from networks import Builder, random_stream
 from nvcodec.cli.main import run
 from nvcodec.decoding.concealment import conceal, pictures_of, report
 from nvcodec.decoding.decoded_video import Video as Decoded
-from nvcodec.decoding.decoded_video import picture_bytes
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.errors import CorruptStreamError, NvcodecError
 from nvcodec.format import operations as o
 from nvcodec.format.stream import Segment, Stream
@@ -28,20 +28,20 @@ FRAMES = 6
 
 
 def clip(layers: int = 1, grid: bool = False, group: int = 1) -> Stream:
-    """A small stream whose frames all differ; layer k adds its own latents to the picture below."""
+    """A small stream whose frames all differ; layer k adds its own latents to the picture of layer k - 1."""
     rng = np.random.default_rng(7)
     segment = Segment(SegmentHead(0, FRAMES, 4, 3, 0, 1), np.ones(FRAMES, np.int64), [])
-    for level in range(layers):
+    for number in range(layers):
         builder = Builder(rng, segment.layers)
         builder.add(o.Latent(3, 3, 4, -50, 50, 0))
-        if level:
-            builder.add(o.Below(level - 1, len(segment.layers[-1].ops) - 1))
+        if number:
+            builder.add(o.Below(number - 1, len(segment.layers[-1].ops) - 1))
             builder.add(o.Add(0, 1, 0, 255))
         if grid:
             builder.add(o.Grid(3, 3, 4, 0, 50, 2, 0))
             builder.add(o.Add(len(builder.ops) - 2, len(builder.ops) - 1, -50, 200))
         segment.layers.append(builder.finish(FRAMES, 3, 4))
-        network = ExactNetwork(segment, 0, 7, torch.device("cpu"), level + 1)
+        network = ExactNetwork(segment, 0, 7, torch.device("cpu"), number + 1)
         pictures = [picture_bytes(network.decode([frame])[0]) for frame in range(FRAMES)]
         assert len(set(pictures)) == FRAMES
         sums = [zlib.crc32(b"".join(pictures[first : first + group])) for first in range(0, FRAMES, group)]
@@ -53,16 +53,16 @@ def units_of(data: bytes, kind: UnitType) -> list[Unit]:
     return [unit for unit in split_units(memoryview(data)) if unit.header.type == kind]
 
 
-def broken(data: bytes, *units: Unit, place: int = 14) -> bytes:
-    """With a byte of each unit's payload changed, the first one's ``place`` where it has so many."""
+def broken(data: bytes, *units: Unit, offset: int = 14) -> bytes:
+    """Change a byte of each unit, the one at ``offset`` or else the last of its payload."""
     out = bytearray(data)
     for unit in units:
-        out[unit.offset + min(place, unit.bytes - 5)] ^= 0x55
+        out[unit.offset + min(offset, unit.bytes - 5)] ^= 0x55
     return bytes(out)
 
 
 def shown(data: bytes, layers: int | None = None) -> tuple[list[tuple[int, int]], list[bytes], str]:
-    """What is shown of a damaged file in place of each frame, the pictures, and the report."""
+    """Read a damaged file: what is shown for each frame, the pictures, and the report."""
     video = Decoded(read_stream(data, keep_going=True), device="cpu", layers=layers)
     chosen = conceal(video, range(FRAMES))
     pictures = [picture_bytes(picture) for batch in pictures_of(video, chosen) for picture in batch]
@@ -70,7 +70,7 @@ def shown(data: bytes, layers: int | None = None) -> tuple[list[tuple[int, int]]
 
 
 def originals(stream: Stream) -> list[list[bytes]]:
-    """For each number of layers from 1 the pictures of all frames."""
+    """The pictures of all frames, for each number of layers from 1."""
     return [
         [picture_bytes(picture) for picture in Decoded(stream, device="cpu", layers=layers)]
         for layers in range(1, stream.layers + 1)
@@ -78,7 +78,7 @@ def originals(stream: Stream) -> list[list[bytes]]:
 
 
 def check(data: bytes, stream: Stream, expected: list[tuple[int, int]]) -> str:
-    """That a damaged file is refused, and that of what is shown nevertheless each picture is the original's."""
+    """Check that a damaged file is refused, and that each picture shown with ``keep_going`` is an original one."""
     try:
         refused = read_stream(data).note  # what is behind the end may look like a layer that was cut
         refused = refused or Decoded(read_stream(data), device="cpu").failing(range(FRAMES))  # type: ignore[assignment]
@@ -151,7 +151,7 @@ def test_units_that_no_picture_needs(kind: UnitType) -> None:
     data = write_stream(stream, run=2)
     (unit,) = units_of(data, kind)
     found = check(broken(data, unit), stream, frames(*range(FRAMES)))
-    # A damaged INDEX is as good as what follows the end.
+    # A damaged INDEX counts as bytes after the end.
     assert found == ("" if kind == UnitType.INDEX else f"{kind.name} at byte {unit.offset} is damaged")
 
 
@@ -235,22 +235,22 @@ def test_duplicated_and_reordered_units_stay_errors() -> None:
     units = list(split_units(memoryview(data)))
     pieces = [data[unit.offset : unit.end] for unit in units]
     head = data[:HEADER_BYTES]
-    for place in range(len(pieces) - 1):
-        if units[place].header.type == UnitType.METADATA:
+    for index in range(len(pieces) - 1):
+        if units[index].header.type == UnitType.METADATA:
             continue
-        twice = [*pieces[: place + 1], *pieces[place:]]
-        swapped = [*pieces[:place], pieces[place + 1], pieces[place], *pieces[place + 2 :]]
+        twice = [*pieces[: index + 1], *pieces[index:]]
+        swapped = [*pieces[:index], pieces[index + 1], pieces[index], *pieces[index + 2 :]]
         for order in (twice, swapped):
             for keep_going in (False, True):
                 out = head + b"".join(order)
-                if keep_going and place >= len(pieces) - 2:
+                if keep_going and index >= len(pieces) - 2:
                     continue  # the end: what is behind a LAYER_END or INDEX
                 with pytest.raises(CorruptStreamError):
                     read_stream(out, keep_going=keep_going)
 
 
 def test_cut_anywhere() -> None:
-    """Of a cut file the frames that are whole are shown, and never another picture than the original's."""
+    """Of a cut file, complete frames are shown, and no picture differs from the original."""
     stream = clip(layers=2)
     data = write_stream(stream, run=2)
     pictures = originals(stream)
@@ -273,15 +273,15 @@ def test_cut_anywhere() -> None:
 
 
 def test_any_byte_damaged() -> None:
-    """Whatever byte is damaged: an error of ours, or pictures that are the original's."""
+    """Whatever byte is damaged, there is a documented error, or all pictures are original ones."""
     stream = clip(layers=2)
     data = write_stream(stream, run=3)
     pictures = originals(stream)
     played = 0
-    places = range(HEADER_BYTES, len(data), 7)
-    for place in places:
+    offsets = range(HEADER_BYTES, len(data), 7)
+    for offset in offsets:
         damaged = bytearray(data)
-        damaged[place] ^= 0xFF
+        damaged[offset] ^= 0xFF
         try:
             chosen, made, found = shown(bytes(damaged))
         except NvcodecError:
@@ -289,7 +289,7 @@ def test_any_byte_damaged() -> None:
         played += 1
         assert found or read_stream(bytes(damaged), keep_going=True).note
         assert made == [pictures[layers - 1][frame] for frame, layers in chosen]
-    assert played > len(places) / 2
+    assert played > len(offsets) / 2
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The integer network gives the same pixels whatever the threads, batches, caller's state, and reader."""
+"""The integer network yields the same pixels whatever the threads, batches, caller's settings, and decoder."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_cuda_gives_the_same_pixels(tiny: nvcodec.Encoded) -> None:
 
 
 def at_the_bound(sign: int, extra: int = 0) -> tuple[Layer, Tensor]:
-    """133 channels of 1000 whose weights add up to 16777, and a bias of 215: a sum of 2^24 - 1, plus ``extra``."""
+    """133 channels of value 1000 whose weights add up to 16777, and a bias: a sum of 2^24 - 1, plus ``extra``."""
     channels = 133
     ops = (
         o.Latent(channels, 16, 16, -125, 125, 0),
@@ -193,7 +193,7 @@ def test_bounds_are_reached_to_the_last_integer(sign: int) -> None:
             assert (result == sign * (2**24 - 1)).all()
     segment = Segment(SegmentHead(0, 1, 16, 16, 0, 1), np.ones(1, np.int64), [layer])
     picture = ExactNetwork(segment, 0, 0, CPU).decode([0])
-    # t saturates at 65535: (65535 * 235 + 2048) >> 12 is 3760, which the picture's range cuts to 255.
+    # t saturates at 65535: (65535 * 235 + 2048) >> 12 is 3760, which is clamped to 255, the picture's range.
     inside = 255 if sign > 0 else 0
     expected = torch.full((1, 3, 16, 16), inside, dtype=torch.uint8)
     expected[0, :, 3, 5] = 255 - inside
@@ -249,7 +249,7 @@ def test_unfolding_in_strips_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     x = torch.randint(-50, 50, (2, 3, 9, 8)).float()
     weight, bias = torch.randint(-9, 9, (4, 3, 5, 3)).float(), torch.arange(4).float()
     whole = unfold_convolution(x, weight, bias)
-    monkeypatch.setattr("nvcodec.decoding.kernels.UNFOLD_LIMIT", 1)
+    monkeypatch.setattr("nvcodec.decoding.kernels.UNFOLDED_STRIP", 1)
     assert torch.equal(unfold_convolution(x, weight, bias), whole)
 
 
@@ -262,7 +262,7 @@ def test_unfolding_in_strips_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_what_others_read_is_not_overwritten(view: o.Op) -> None:
-    """A result that a later operation may share memory with must survive the table that reads it last."""
+    """A result that shares memory with a later one must survive the table that overwrites its input."""
     rng = np.random.default_rng(2)
     height = 2 if view == o.Crop(1, 1, 0, 2, 4) else 3
     ops: tuple[o.Op, ...] = (

@@ -1,8 +1,9 @@
-"""Frames between the transmitted ones (specification, section 8.3), and how they are judged."""
+"""Frames between transmitted ones (specification, section 8.3), and comparing them with the source."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -42,19 +43,22 @@ def test_the_formula(a: int, b: int, d: int, data: st.DataObject) -> None:
 def test_whole_frames_are_the_transmitted_ones(seed: int) -> None:
     video = Video(read_stream(write_stream(random_stream(seed, layers=2))), device="cpu")
     made = list(video.interpolated(3))
-    ticks = video.interpolated_ticks(3)
-    assert len(made) == len(ticks)
+    assert len(made) == len(video.interpolated(3))
+    assert video.interpolated(3).time_base == video.stream.time_base / 3
     first = 0
     for segment in video.stream.segments:
         start, frames = segment.head.first_frame, segment.head.frames
         for frame in range(frames):
-            assert torch.equal(made[first + 3 * frame][0], video[start + frame])
-            assert ticks[first + 3 * frame][0] == 3 * video.stream.ticks[start + frame][0]
+            picture, pts, duration = made[first + 3 * frame]
+            assert torch.equal(picture, video[start + frame])
+            assert pts == 3 * video.stream.ticks[start + frame][0]
+            assert duration == video.stream.ticks[start + frame][1] * (3 if frame == frames - 1 else 1)
+        for one, following in itertools.pairwise(made[first : first + 3 * (frames - 1) + 1]):
+            assert one.pts + one.duration == following.pts
         first += 3 * (frames - 1) + 1
-    assert all(duration > 0 for _, duration in ticks)
     for factor in (0, 65536):
         with pytest.raises(UsageError):
-            next(video.interpolated(factor))
+            video.interpolated(factor)
 
 
 def test_at_twice_the_rate_are_the_interpolated_frames_and_the_last_one_once_more() -> None:
@@ -62,11 +66,12 @@ def test_at_twice_the_rate_are_the_interpolated_frames_and_the_last_one_once_mor
     stream.segments[0].head = dataclasses.replace(stream.segments[0].head, first_pts=-7, constant_duration=3)
     video = Video(read_stream(write_stream(stream)), device="cpu")
     fps = 2 / (3 * video.stream.time_base)
-    made, expected = list(video.at_rate(fps)), list(video.interpolated(2))
-    assert all(torch.equal(a, b) for a, b in zip(made, [*expected, expected[-1]], strict=True))
-    time_base, ticks = video.at_rate_ticks(fps)
-    assert [pts * time_base for pts, _ in ticks[::2]] == video.timestamps
-    assert {duration * time_base for _, duration in ticks} == {1 / fps}
+    playback = video.at_rate(fps)
+    made, expected = list(playback), list(video.interpolated(2))
+    assert all(torch.equal(a.picture, b.picture) for a, b in zip(made, [*expected, expected[-1]], strict=True))
+    assert len(playback) == len(made)
+    assert [one.pts * playback.time_base for one in made[::2]] == video.timestamps
+    assert {one.duration * playback.time_base for one in made} == {1 / fps}
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -77,20 +82,21 @@ def test_at_any_rate(seed: int) -> None:
     stream.segments[0].durations = np.array([5, 0, 9, 2, 7, 11, 3, 8][: head.frames])
     video = Video(read_stream(write_stream(stream)), device="cpu")
     fps = Fraction(1, 4) / video.stream.time_base  # a picture every four ticks
-    frames = list(video.interpolated(1))
-    for number, picture in enumerate(video.at_rate(fps)):
+    frames = list(video)
+    for number, (picture, pts, _) in enumerate(video.at_rate(fps)):
         time = 10 + 4 * number
-        frame = max(place for place, (pts, _) in enumerate(video.stream.ticks) if pts <= time)
-        pts, duration = video.stream.ticks[frame]
-        if time == pts or frame == len(video) - 1:
+        frame = max(index for index, (pts, _) in enumerate(video.stream.ticks) if pts <= time)
+        assert pts * video.at_rate(fps).time_base == time * video.stream.time_base
+        start, duration = video.stream.ticks[frame]
+        if time == start or frame == len(video) - 1:
             expected = frames[frame]
         else:
-            expected = video._network(0).decode([frame + Fraction(time - pts, duration)])
+            expected = video._network(0).decode([frame + Fraction(time - start, duration)])[0]
         assert torch.equal(picture, expected)
     assert number == -(-int(stream.segments[0].durations.sum()) // 4) - 1
     for wrong in (Fraction(0), Fraction(-1), Fraction(10**12)):
         with pytest.raises(UsageError):
-            next(video.at_rate(wrong))
+            video.at_rate(wrong)
 
 
 def test_segments_out_of_order_have_no_even_rate() -> None:
@@ -98,7 +104,7 @@ def test_segments_out_of_order_have_no_even_rate() -> None:
     for segment, first in zip(stream.segments, (10, -10), strict=True):
         segment.head = dataclasses.replace(segment.head, first_pts=first, constant_duration=1)
     with pytest.raises(UsageError, match="order"):
-        Video(read_stream(write_stream(stream)), device="cpu").at_rate_ticks(Fraction(25))
+        Video(read_stream(write_stream(stream)), device="cpu").at_rate(Fraction(25))
 
 
 def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -117,8 +123,8 @@ def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFi
         assert command(["compare", source, out, "--every", "2", "--json", "--device", "cpu", *more]) == 0
         judged.append(json.loads(capfd.readouterr().out))
     assert [found["frames"] for found in judged] == [5, 4]
-    made = [picture[0] for picture in video.interpolated(2)]
-    expected = [sum(psnr(made[place], CLIP[place]) for place in range(first, 9, 2)) / (5 - first) for first in (0, 1)]
+    made = [picture for picture, _, _ in video.interpolated(2)]
+    expected = [sum(psnr(made[frame], CLIP[frame]) for frame in range(first, 9, 2)) / (5 - first) for first in (0, 1)]
     assert [found["psnr_rgb"] for found in judged] == pytest.approx(expected)
     assert command(["decode", out, "-o", str(tmp_path / "frames") + "/", "--interpolate", "2", *common]) == 0
     assert len(list((tmp_path / "frames").iterdir())) == 9
@@ -134,7 +140,7 @@ def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFi
 def test_a_decoder_from_the_specification_agrees(seed: int) -> None:
     data = write_stream(random_stream(seed, layers=2))
     video, theirs = Video(read_stream(data), device="cpu"), reference_decoder.parse(data)
-    made = [picture[0].permute(1, 2, 0).numpy() for picture in video.interpolated(3)]
+    made = [picture.permute(1, 2, 0).numpy() for picture, _, _ in video.interpolated(3)]
     if video.stream.segments[0].head.frames > 1:
         for part in (1, 2):
             assert (made[part] == reference_decoder.interpolate(theirs, 0, part, 3)).all()

@@ -13,7 +13,7 @@ from nvcodec.encoding.fit.fit import RELATIVE_LATENT_LR, Fit, Phase
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.fit_state import Snapshot, state_of
 from nvcodec.encoding.fit.muon import Muon
-from nvcodec.encoding.fit.optimisers import ScheduledOptimiser, load_optimiser_tensors, optimiser_tensors
+from nvcodec.encoding.fit.optimisers import Optimisers, ScheduledOptimiser
 from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.encoding.quantizer.learned_steps import MAX_COARSENING
 from nvcodec.encoding.quantizer.rounding import PEAK
@@ -107,14 +107,14 @@ def test_a_snapshot_is_a_moment(step: int) -> None:
     fit.budget.step = step
     for _ in range(2):
         fit.advance()
-    fit.rate.set_target(1000.0)
+    fit.rate_control.set_target(1000.0)
     snapshot, then = Snapshot(fit), everything(fit)
     ends = []
     for _ in range(2):
         for _ in range(3):
             fit.advance()
         ends.append(everything(fit))
-        fit.rate.set_target(2000.0)
+        fit.rate_control.set_target(2000.0)
         fit.budget.start_cooldown(0.05)
         fit.advance()
         snapshot.restore(fit)
@@ -127,15 +127,15 @@ def test_a_snapshot_is_a_moment(step: int) -> None:
 def test_who_optimises_what() -> None:
     """Muon kernels with several input channels, Adam the rest; steps, grids and latents by themselves."""
     fit = quantised_fit(size=20_000)
-    muon, adam, steps, grids, *latents = fit.optimisers
+    muon, adam, steps, grids, *latents = fit.optimisers.all
     assert isinstance(muon.optimiser, Muon)
     assert all(parameter.ndim == 4 and parameter.size(1) > 1 for parameter in muon.parameters)
     assert all(parameter.ndim < 4 or parameter.size(1) == 1 for parameter in adam.parameters)
     assert [id(parameter) for parameter in steps.parameters] == [id(fit.quant_steps.fineness)]
     assert {id(parameter) for parameter in grids.parameters} == {id(grid.values) for grid in fit.decoder.grids.values()}
-    assert [optimiser.peak_lr for optimiser in fit.optimisers[:4]] == [0.02, 2e-3, 1.6, 0.02]
+    assert [optimiser.peak_lr for optimiser in fit.optimisers.of_network] == [0.02, 2e-3, 1.6, 0.02]
     assert len(latents) == len(fit.latents())
-    everyone = [id(parameter) for optimiser in fit.optimisers[:4] for parameter in optimiser.parameters]
+    everyone = [id(parameter) for optimiser in fit.optimisers.of_network for parameter in optimiser.parameters]
     assert sorted(everyone) == sorted(id(parameter) for parameter in fit.network.parameters())
 
 
@@ -150,21 +150,22 @@ def test_averages_are_restored() -> None:
     torch.manual_seed(0)
     gradients = torch.randn(4, 5)
 
-    def trained(steps: int) -> tuple[torch.nn.Parameter, list[ScheduledOptimiser]]:
-        parameter = torch.nn.Parameter(torch.zeros(5))
-        optimisers = [ScheduledOptimiser(torch.optim.Adam([parameter], fused=True), 0.1)]
+    def trained(steps: int) -> tuple[torch.nn.Parameter, Optimisers]:
+        network = torch.nn.Linear(5, 1, bias=False)
+        torch.nn.init.zeros_(network.weight)
+        optimisers = Optimisers(network, [], [torch.nn.Parameter(torch.zeros(1))], FitOptions())
         for gradient in gradients[:steps]:
-            parameter.grad = gradient.clone()
-            optimisers[0].step(1.0)
-        return parameter, optimisers
+            network.weight.grad = gradient[None].clone()
+            optimisers.step(1.0)
+        return network.weight, optimisers
 
     whole, _ = trained(4)
     start, optimisers = trained(3)
     again, fresh = trained(0)
-    load_optimiser_tensors(fresh, {name: value.clone() for name, value in optimiser_tensors(optimisers).items()})
+    fresh.load(optimisers.tensors())
     again.data.copy_(start.detach())
-    again.grad = gradients[3].clone()
-    fresh[0].step(1.0)
+    again.grad = gradients[3][None].clone()
+    fresh.step(1.0)
     assert torch.equal(again, whole)
 
 

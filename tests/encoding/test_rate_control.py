@@ -160,9 +160,9 @@ def test_a_fit_is_steered_to_its_target(factor: float, rises: bool) -> None:
     fit.start_quantisation()
     start = fit.quant_steps.bits().item()
     target = factor * start
-    fit.rate.set_target(target)
+    fit.rate_control.set_target(target)
     fit.advance()
-    assert (fit.rate.rd_lambda > 1.5) == rises
+    assert (fit.rate_control.rd_lambda > 1.5) == rises
     for _ in range(20):
         fit.advance()
     assert abs(fit.quant_steps.bits().item() - target) < 0.7 * abs(start - target)
@@ -209,7 +209,7 @@ def test_a_fit_counts_the_bits_of_lower_layers() -> None:
     for lower_layer_bits in (0.0, fit.quant_steps.bits(0).item()):
         assert fit.decoder.reference is not None
         fit.decoder.reference = dataclasses.replace(fit.decoder.reference, bits=lower_layer_bits)
-        fit.clear_gradients()
+        fit.optimisers.clear_gradients()
         fit.objective(pictures, [0])[0].backward()  # type: ignore[no-untyped-call]
         gradients.append(step_gradient(fit))
     assert gradients[0].abs().max() > 0
@@ -228,7 +228,7 @@ def test_a_joint_fit_counts_lower_layers_too() -> None:
     for fit in fits:
         bits = fit.quant_steps.bits(0)
         alone.append((bits.item(), torch.autograd.grad(bits, fit.quant_steps.fineness)[0]))
-        fit.rate.set_target(1.0)
+        fit.rate_control.set_target(1.0)
     joint_step(fits, 0.0, 0.0)
     (lower, lower_slope), (upper, upper_slope) = alone
     weight = 1.5 * math.log(10) / 10 / math.log(2)
@@ -243,7 +243,7 @@ def test_a_joint_fit_minimises_decibels() -> None:
     for unit in (1.0, 100.0):
         fits = two_layers(lambda decoded, source, frames, unit=unit: unit * (decoded - source).square().mean())  # type: ignore[misc]
         for fit in fits:
-            fit.rate.set_target(1.0)
+            fit.rate_control.set_target(1.0)
         joint_step(fits, 0.0, 0.0)
         gradients.append([fit.decoder.head.weight.grad for fit in fits])
     for one, other in zip(*gradients, strict=True):
@@ -255,10 +255,10 @@ def test_a_joint_fit_steers_each_layer() -> None:
     fits = two_layers()
     bits = [fit.quant_steps.bits(0).item() for fit in fits]
     for fit, cost, factor in zip(fits, bits, (0.5, 2.0), strict=True):
-        fit.rate.set_target(factor * cost)
+        fit.rate_control.set_target(factor * cost)
     joint_step(fits, 0.0, 0.1)
-    assert fits[0].rate.rd_lambda == pytest.approx(1.5 * 2 ** (6 * 0.1))
-    assert fits[1].rate.rd_lambda == pytest.approx(1.5 * 0.5 ** (24 * 0.1))
+    assert fits[0].rate_control.rd_lambda == pytest.approx(1.5 * 2 ** (6 * 0.1))
+    assert fits[1].rate_control.rd_lambda == pytest.approx(1.5 * 0.5 ** (24 * 0.1))
     assert [fit.budget.step for fit in fits] == [1, 1]
 
 
@@ -266,5 +266,5 @@ def test_a_joint_fit_aims_at_what_its_layers_cost() -> None:
     fits = two_layers()
     bits = [fit.quant_steps.bits().item() for fit in fits]
     fit_jointly(fits, steps=3, seconds=None)
-    assert [fit.rate.targets for fit in fits] == [[pytest.approx(cost)] for cost in bits]
+    assert [fit.rate_control.targets for fit in fits] == [[pytest.approx(cost)] for cost in bits]
     assert [fit.budget.step for fit in fits] == [3, 3]

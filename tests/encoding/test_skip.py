@@ -74,7 +74,7 @@ def numpy_forward(builder: OperationBuilder, target: int, x: np.ndarray) -> np.n
             same_op = reference_decoder.Op(3, {"bias_shift": op.bias_shift}, low=op.low, high=op.high)
             results[place] = reference_decoder.convolve(same_op, integers, inputs[0])
         elif isinstance(op, o.Table):
-            fields = {"function": op.function, "p": op.in_shift, "q": op.out_shift}
+            fields = {"function": op.function, "in_shift": op.in_shift, "out_shift": op.out_shift}
             results[place] = reference_decoder.look_up(
                 reference_decoder.Op(6, fields, low=op.low, high=op.high), inputs[0]
             )
@@ -236,7 +236,7 @@ def test_weights_of_the_skip_are_told_from_others(skip: str) -> None:
     decoder, latents = Decoder(shape), some_latents(shape)
     set_initial_steps(decoder, latents)
     layer = export_layer(decoder, latents, sample_noise(shape, 0))
-    convs = [layer.convs[place] for place in o.beside_trunk(layer.ops) if place in layer.convs]
+    convs = [layer.convs[place] for place in o.skip_connection_ops(layer.ops) if place in layer.convs]
     assert sum(conv.weights.size + conv.biases.size for conv in convs) == shape.skip_parameters
 
 

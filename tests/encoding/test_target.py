@@ -68,6 +68,13 @@ def test_a_size_out_of_reach(clip: torch.Tensor) -> None:
     assert len(encoded.data) < 12_000
 
 
+def test_a_size_below_what_a_file_needs_anyway(clip: torch.Tensor) -> None:
+    """Nothing is left for weights: the file is larger than asked for, and says so."""
+    encoded = nvcodec.encode(clip, size=10_000, target_size=300, steps=30, device="cpu")
+    assert not encoded.on_size
+    assert 300 < len(encoded.data) < 2_000
+
+
 def test_several_sizes_of_one_fit(clip: torch.Tensor, tmp_path: Path) -> None:
     sizes = [14_000, 11_000, 9_000]
     encoded = nvcodec.encode(clip, tmp_path / "out-{}.sdmn", target_size=sizes, steps=150, device="cpu")
@@ -110,7 +117,7 @@ def test_steps_move_until_weights_cost_what_they_may(clip: torch.Tensor) -> None
     fit = Fit(clip, solve(20_000, 64, 48, 6), FitOptions(steps=50), CPU)
     run(fit, should_stop=lambda: fit.quantised)
     allowed = 0.8 * fit.quant_steps.bits().item()
-    fit.rate.set_target(allowed)
+    fit.rate_control.set_target(allowed)
     run(fit, should_stop=lambda: fit.budget.step == 49)
     assert fit.quant_steps.bits().item() == pytest.approx(allowed, rel=0.03)
 

@@ -137,7 +137,7 @@ def test_bytes_are_measured_when_quantisation_enters_and_halfway() -> None:
     counter = Bytes(fit, share=1.005)  # so that the search at the end has nothing to do
     run_to_size(fit, counter, 999)
     assert [share for share, _ in counter.asked] == [0.7, 0.85, 1.0]
-    assert fit.rate.targets == pytest.approx([0.995 * 1.005 * bits for _, bits in counter.asked[:2]], rel=1e-3)
+    assert fit.rate_control.targets == pytest.approx([0.995 * 1.005 * bits for _, bits in counter.asked[:2]], rel=1e-3)
     assert fit.budget.step == 40
 
 
@@ -226,7 +226,7 @@ class Judged(Fit):
         return torch.zeros(())
 
     def finish(self) -> Fitted:
-        target = math.log2(self.rate.targets[-1]) if self.rate.targets else 0.0
+        target = math.log2(self.rate_control.targets[-1]) if self.rate_control.targets else 0.0
         self.states.append((self.budget.step, target))
         quality = next(self.qualities)
         return cast(Fitted, types.SimpleNamespace(psnr=lambda frames: quality))
@@ -275,14 +275,14 @@ def test_the_last_good_state_stays() -> None:
     assert len(fit.states) == 1 + 8
     assert fit.budget.step == 300
     assert fit.done == 100
-    assert math.log2(fit.rate.targets[-1]) == pytest.approx(before - 0.25)
+    assert math.log2(fit.rate_control.targets[-1]) == pytest.approx(before - 0.25)
 
 
 def test_a_fit_that_is_stopped_while_saving_is_as_before() -> None:
     fit, _ = saved([31.0, 30.5, 30.2], stop_after=1)
     assert fit.budget.step == 200
     assert fit.done == 0
-    assert fit.rate.targets == []
+    assert fit.rate_control.targets == []
 
 
 def test_a_fit_below_its_target_saves_nothing() -> None:

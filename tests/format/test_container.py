@@ -1,4 +1,4 @@
-"""Damage in any place is one clear error; what is whole reads back to the byte."""
+"""Damage anywhere is one clear error; undamaged streams are read back to the byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from networks import random_stream
 
 import nvcodec
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, NvcodecError, UnsupportedVersionError
-from nvcodec.format.accounting import by_layer
+from nvcodec.format.describe import by_layer
 from nvcodec.format.stream_reader import layer_ends, read_file, read_stream
 from nvcodec.format.stream_writer import write_stream
 from nvcodec.format.units import HEADER_BYTES, MAGIC, UnitType, pack_unit, split_units
@@ -29,29 +29,29 @@ def small() -> bytes:
 
 
 def unit_starts(data: bytes) -> dict[int, str]:
-    """Offset of every unit, and its name."""
+    """Offset and name of every unit."""
     return {unit.offset: unit.name for unit in split_units(memoryview(data))}
 
 
-def expected_error(place: int) -> type[NvcodecError]:
-    """What damage at a byte is reported as."""
-    if place < len(MAGIC):
+def expected_error(offset: int) -> type[NvcodecError]:
+    """The error that damage at a byte causes."""
+    if offset < len(MAGIC):
         return InputError
-    return UnsupportedVersionError if place < 10 else CorruptStreamError
+    return UnsupportedVersionError if offset < 10 else CorruptStreamError
 
 
 def test_every_byte_flipped(small: bytes) -> None:
-    for place in range(len(small)):
-        for bits in (0xFF, 1 << place % 8):
+    for offset in range(len(small)):
+        for bits in (0xFF, 1 << offset % 8):
             damaged = bytearray(small)
-            damaged[place] ^= bits
-            # A wrong length looks like a cut; where the layers before it are whole they are read, with a note.
+            damaged[offset] ^= bits
+            # A wrong length looks like a cut; complete layers before it are read, with a note.
             try:
-                assert read_stream(bytes(damaged)).note, place
-                assert place >= layer_ends(small)[0], place
+                assert read_stream(bytes(damaged)).note, offset
+                assert offset >= layer_ends(small)[0], offset
             except NvcodecError as error:
                 found = CorruptStreamError if isinstance(error, CutStreamError) else type(error)
-                assert found is expected_error(place), place
+                assert found is expected_error(offset), offset
 
 
 def test_cut_at_every_length(small: bytes) -> None:
@@ -106,7 +106,7 @@ def test_random_garbage_never_gets_far() -> None:
 
 
 def rebuilt(data: bytes, change: dict[int, bytes]) -> bytes:
-    """The stream with some units' payloads changed, all checksums and hashes made right again."""
+    """Change the payloads of some units and correct all checksums and hashes."""
     out = bytearray(data[:HEADER_BYTES])
     for number, unit in enumerate(split_units(memoryview(data))):
         payload = bytes(unit.payload)
@@ -123,7 +123,7 @@ def rebuilt(data: bytes, change: dict[int, bytes]) -> bytes:
 @settings(max_examples=150)
 @given(st.data())
 def test_hostile_payloads_with_right_checksums(small: bytes, data: st.DataObject) -> None:
-    """Without the CRC's help: an error of ours or a stream that decodes, but never another exception."""
+    """Without the CRC's help there is a documented error or a stream that decodes, never another exception."""
     units = list(split_units(memoryview(small)))
     number = data.draw(st.integers(0, len(units) - 2))
     payload = bytearray(units[number].payload)
@@ -143,24 +143,24 @@ def test_concatenated_files_are_refused(small: bytes) -> None:
 
 
 def raw_unit(kind: int, flags: int, payload: bytes = b"", segment: int = 0) -> bytes:
-    """A unit of any type, with a right checksum."""
+    """Build a unit of any type with a correct checksum."""
     body = bytes([kind, flags]) + segment.to_bytes(2, "little") + b"\0" + len(payload).to_bytes(8, "little") + payload
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
 def with_unit(small: bytes, unit: bytes, *, before: bool = False) -> bytes:
-    """The stream, without its INDEX, with a unit put after (or before) VIDEO and the LAYER_END made right."""
+    """Remove INDEX, insert a unit after (or before) VIDEO, and correct LAYER_END."""
     units = list(split_units(memoryview(small)))
-    place = HEADER_BYTES if before else units[0].end
+    offset = HEADER_BYTES if before else units[0].end
     end = next(number for number, unit in enumerate(units) if unit.header.type == UnitType.LAYER_END)
-    body = small[:place] + unit + small[place : units[end].offset]
+    body = small[:offset] + unit + small[offset : units[end].offset]
     payload = (end + 1).to_bytes(4, "little") + hashlib.sha256(body).digest()
     return body + pack_unit(UnitType.LAYER_END, payload)
 
 
 @pytest.mark.parametrize("kind", [0, 8, 20, 31, 35, 99, 255])
 def test_unknown_units(small: bytes, kind: int) -> None:
-    """Ancillary ones are skipped, by our reader and by the specification's; critical ones are refused."""
+    """The reader and the reference decoder skip unknown ancillary units and refuse critical ones."""
     data = with_unit(small, raw_unit(kind, 1, b"whatever", segment=9))
     assert read_stream(data).frames == reference_decoder.parse(data).frames == 2
     for flags, error in ((0, UnsupportedVersionError), (3, CorruptStreamError)):
@@ -181,7 +181,7 @@ def test_video_comes_first(small: bytes) -> None:
 
 
 def metadata(raw: bytes, packed: bytes | None = None) -> bytes:
-    """A METADATA unit that holds ``raw``, as ``packed`` if given."""
+    """Build a METADATA unit with the content ``raw``, packed as ``packed`` if given."""
     size = len(raw).to_bytes(4, "little")
     return pack_unit(UnitType.METADATA, b"\0" + size + raw if packed is None else b"\1" + size + packed)
 
@@ -207,7 +207,7 @@ def test_metadata(small: bytes) -> None:
 
 
 def test_metadata_that_no_float_holds(small: bytes) -> None:
-    """What is read can be written as JSON again, which has no Infinity."""
+    """Metadata that have been read can be written as JSON again, which has no Infinity."""
     stream = read_stream(with_unit(small, metadata(b'{"a": [1e999, -1e999, 0.5]}')))
     assert stream.metadata["a"] == [sys.float_info.max, -sys.float_info.max, 0.5]
 

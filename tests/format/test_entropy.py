@@ -126,7 +126,7 @@ def test_words_left_over_are_refused() -> None:
 
 
 def by_rows(seed: int, rows: int, columns: int, loudest: float) -> np.ndarray:
-    """Columns that differ in how large their values are."""
+    """Columns whose values differ in magnitude."""
     rng = np.random.default_rng(seed)
     return np.round(rng.laplace(0, 1, (rows, columns)) * rng.uniform(0, loudest, columns)).astype(np.int32)
 
@@ -167,12 +167,12 @@ def test_rows_save_what_columns_differ() -> None:
 def test_classes_cover_all_estimates() -> None:
     """Each class holds the estimates around its magnitude, four classes an octave."""
     estimates = np.arange(MAX_START + 1)
-    places = np.searchsorted(EDGES, estimates, side="right") - 1
-    assert places.max() == 51
-    for estimate, place in zip(estimates.tolist(), places.tolist(), strict=True):
+    classes = np.searchsorted(EDGES, estimates, side="right") - 1
+    assert classes.max() == 51
+    for estimate, number in zip(estimates.tolist(), classes.tolist(), strict=True):
         shift = max(0, estimate.bit_length() - 3)
-        assert place == (estimate if estimate < 4 else 4 * shift + (estimate >> shift))
-        assert abs(2 * estimate + 1 - magnitude(place)) <= max(0.13 * magnitude(place), 1)
+        assert number == (estimate if estimate < 4 else 4 * shift + (estimate >> shift))
+        assert abs(2 * estimate + 1 - magnitude(number)) <= max(0.13 * magnitude(number), 1)
 
 
 def test_choice_by_rows() -> None:
@@ -184,7 +184,7 @@ def test_choice_by_rows() -> None:
 
 
 def active_spot(seed: int, frames: int, plane: tuple[int, int, int]) -> np.ndarray:
-    """Frames of latents, as rows, that are active around a spot which moves, and calm elsewhere."""
+    """Frames of latents, as rows, that are active around a moving spot and calm elsewhere."""
     rng = np.random.default_rng(seed)
     channels, height, width = plane
     y, x = np.mgrid[:height, :width]

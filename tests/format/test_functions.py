@@ -38,7 +38,7 @@ def test_normal_table_has_the_digest_of_the_specification() -> None:
 @pytest.mark.parametrize(("p", "q"), [(8, 7), (12, 16), (0, 0), (5, 9), (7, 2)])
 def test_tables_agree_with_the_specification_decoder(function: Function, p: int, q: int) -> None:
     ours = function_table(function, p, q, (-300, 300), (-32768, 32767)).tolist()
-    op = reference_decoder.Op(6, {"function": function, "p": p, "q": q}, low=-32768, high=32767)
+    op = reference_decoder.Op(6, {"function": function, "in_shift": p, "out_shift": q}, low=-32768, high=32767)
     assert ours == reference_decoder.look_up(op, np.arange(-300, 301)).tolist()
 
 

@@ -1,4 +1,4 @@
-"""What a stream will take is known, and refused, before it is decoded."""
+"""What decoding a stream takes is known, and refused if too much, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from nvcodec.cli.main import run
 from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.errors import CorruptStreamError, InputError, LimitError
 from nvcodec.format import operations as o
+from nvcodec.format import payloads, units
 from nvcodec.format import stream_reader as reader
-from nvcodec.format import units
-from nvcodec.format.accounting import describe, requirements_of
+from nvcodec.format.describe import describe, requirements_of
 from nvcodec.format.limits import LEVELS, Limits, Requirements, level_of, requirements
 from nvcodec.format.stream_reader import read_file, read_stream
 from nvcodec.format.stream_writer import write_stream
@@ -53,7 +53,7 @@ def test_what_needs_more_is_refused_before_it_is_decoded(
 ) -> None:
     path = tmp_path / "large.sdmn"
     path.write_bytes(LARGE)
-    monkeypatch.setattr(reader, "decode_chunk", lambda *_: pytest.fail("something was decoded"))
+    monkeypatch.setattr(payloads, "decode_chunk", lambda *_: pytest.fail("something was decoded"))
     with pytest.raises(LimitError, match=figures):
         read_file(path, limits)
     with pytest.raises(LimitError, match=figures):
@@ -123,9 +123,9 @@ def test_limits_of_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
     half = [o.Latent(2**12, 1, 1, 0, 1, 0), o.Conv(0, 2**12, 1, 1, 1, 0, 0, 1), o.Slice(1, 0, 3)]
     refused(zeros(1, 1, 1, [half] * 5), "more than 67108864 weights", by_both=False)  # takes a while
     refused(zeros(8, 8, 2000, [[picture(8, 8)]], run=1025), "1025 frames in a run; at most 1024")
-    # Each layer keeps a tensor that the last one reads: none is much by itself.
+    # Each layer keeps a tensor that the last one reads; none is large by itself.
     big = [o.Noise(2**9, 2**10, 2**9, 0, 0, 0), picture(4, 4)]
-    top = [op for level in range(5) for op in (o.Below(level, 0), o.Crop(2 * level, 0, 0, 1, 1))]
+    top = [op for number in range(5) for op in (o.Below(number, 0), o.Crop(2 * number, 0, 0, 1, 1))]
     refused(zeros(4, 4, 1, [*[big] * 5, [*top, picture(4, 4)]]), "layers need 1.* elements alive")
     assert read_stream(zeros(4, 4, 1, [*[big] * 2, [*top[:4], picture(4, 4)]])).layers == 3
     monkeypatch.setattr(units, "MAX_UNITS", 5)
@@ -139,7 +139,7 @@ def test_metadata_are_bounded_in_a_stream() -> None:
     assert len(unit) < 200
     assert read_stream(zeros(8, 8, 1, [[picture(8, 8)]], metadata=[unit] * 2)).metadata["a"]
     more = zeros(8, 8, 1, [[picture(8, 8)]], metadata=[unit] * 3)
-    with pytest.raises(CorruptStreamError, match="at most 1048576 may stand in a stream"):
+    with pytest.raises(CorruptStreamError, match="at most 1048576 are allowed in a stream"):
         read_stream(more)
     with pytest.raises(reference_decoder.Corrupt):
         reference_decoder.parse(more)
@@ -167,7 +167,7 @@ def test_requirements_of_a_small_stream() -> None:
     assert needs.parameters == (12 * 4 * 9 + 12) + (12 * 4 + 12) + 7 * 24
     assert needs.multiplications == 12 * 4 * 9 * 6 + 12 * 4 * 6
     assert needs.multiplications_per_pixel == -(-needs.multiplications // 24)
-    # Of the base what the second layer reads stays, 24 + 72; in this the sum has its two inputs beside it.
+    # Of the base, what the second layer reads stays alive, 24 + 72; in the second layer, ADD has two inputs alive.
     assert needs.elements == max(24 + 72 + 72, 24 + 72 + 3 * 72)
     assert needs.file_bytes == len(data)
     assert describe(read_stream(data))["level"] == 1
@@ -182,9 +182,9 @@ def test_levels() -> None:
     for field in dataclasses.fields(LEVELS[0]):
         for number, level in enumerate(LEVELS, 1):
             most = getattr(level, field.name)
-            held = [place for place, other in enumerate(LEVELS, 1) if getattr(other, field.name) >= most]
+            held = [higher for higher, other in enumerate(LEVELS, 1) if getattr(other, field.name) >= most]
             assert level_of(Requirements(**{**least, field.name: most})) == held[0] <= number
-            above = [place for place, other in enumerate(LEVELS, 1) if getattr(other, field.name) > most]
+            above = [higher for higher, other in enumerate(LEVELS, 1) if getattr(other, field.name) > most]
             assert level_of(Requirements(**{**least, field.name: most + 1})) == [*above, 6][0]
 
 
@@ -200,14 +200,14 @@ def test_segments_count_by_the_largest() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 def test_memory_is_estimated_from_above(tmp_path: Path) -> None:
-    """In a process of its own: what decoding a frame takes, beside torch, and what was estimated."""
+    """Compare the estimate with what decoding a frame takes in a process of its own, torch not counted."""
     ops = [o.Latent(16, 64, 128, 0, 9, 0), o.Conv(0, 512, 3, 3, 4, 0, 0, 255), o.Shuffle(1, 4)]
     ops += [o.Table(2, 2, 4, 4, 0, 255), o.Conv(3, 3, 3, 3, 3, 0, 0, 255)]
     path = tmp_path / "x.sdmn"
     path.write_bytes(zeros(512, 256, 1, [ops]))
     script = f"""
 import torch
-from nvcodec.format.accounting import requirements_of
+from nvcodec.format.describe import requirements_of
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.memory import used_memory
 torch.set_num_threads(1)

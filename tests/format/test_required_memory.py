@@ -5,7 +5,7 @@ from __future__ import annotations
 from networks import zeros
 
 from nvcodec.format import operations as o
-from nvcodec.format.accounting import requirements_of
+from nvcodec.format.describe import requirements_of
 from nvcodec.format.entropy.chunks import ChunkSize
 from nvcodec.format.stream_reader import read_stream
 

@@ -1,4 +1,4 @@
-"""The specification and the code say the same."""
+"""The specification and the code agree."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import reference_decoder
 
+from nvcodec.format import metadata, survey, units
 from nvcodec.format import operations as o
 from nvcodec.format import stream_reader as reader
-from nvcodec.format import units
 from nvcodec.format.inference import MAX_LIVE, MAX_MULTIPLICATIONS, MAX_TENSOR, MAX_WEIGHTS
 from nvcodec.format.limits import LEVELS
 from nvcodec.format.stream_writer import write_stream
@@ -50,7 +50,7 @@ def test_operations_have_the_codes_and_fields_of_the_specification() -> None:
     for code, kind in o.OPS.items():
         row = re.search(rf"^\| {code} \| {kind.NAME} \| ([^|]*) \|", TEXT, re.MULTILINE)
         assert row, kind.NAME
-        assert len(row[1].split(",")) == len(dataclasses.fields(kind))
+        assert [part.split()[0] for part in row[1].split(",")] == [field.name for field in dataclasses.fields(kind)]
 
 
 def test_limits_are_those_of_the_specification() -> None:
@@ -58,25 +58,25 @@ def test_limits_are_those_of_the_specification() -> None:
         ("elements of one tensor", MAX_TENSOR),
         ("elements alive at once", MAX_LIVE),
         ("multiplications of all CONVs", MAX_MULTIPLICATIONS),
-        ("latents of a stream", reader.MAX_LATENTS),
+        ("latents of a stream", survey.MAX_STREAM_LATENTS),
         ("elements alive at once for a frame in all layers", MAX_LIVE),
-        ("frames of a stream", reader.MAX_FRAMES),
+        ("frames of a stream", units.MAX_FRAMES),
         ("frames, or knots, of a run", reader.MAX_RUN),
         ("units of a stream", units.MAX_UNITS),
-        ("metadata, unpacked", reader.MAX_METADATA),
+        ("metadata, unpacked", metadata.MAX_METADATA),
     ):
         row = re.search(rf"^\| {name}.*\| 2\^(\d+)", TEXT, re.MULTILINE)
         assert row
         assert 2 ** int(row[1]) == value
     assert re.search(rf"^\| operations in a list \| {o.MAX_OPS} \|", TEXT, re.MULTILINE)
     assert "| weights of a list; of a stream (biases and steps not counted) | 2^25; 2^26 |" in TEXT
-    assert (MAX_WEIGHTS, reader.MAX_NETWORK_WEIGHTS) == (2**25, 2**26)
+    assert (MAX_WEIGHTS, survey.MAX_STREAM_WEIGHTS) == (2**25, 2**26)
 
 
 def test_levels_are_those_of_the_specification() -> None:
     for name, field in (
         ("width x height", "pixels"),
-        ("multiplications a frame, all layers", "multiplications_per_pixel"),
+        ("multiplications per frame, all layers", "multiplications_per_pixel"),
         ("elements alive at once, all layers", "elements"),
         ("and which as a whole has: frames", "frames"),
         ("weights, biases and latents", "parameters"),

@@ -1,4 +1,4 @@
-"""A stream in blocks, the file header and then one unit each, that can be changed and made whole again."""
+"""A stream as blocks, the file header and then one per unit, which can be changed and repaired."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ COUNT_BYTES = 4
 
 
 def split(data: bytes) -> list[bytes]:
-    """The blocks of a stream whose framing is right."""
-    blocks, place = [data[:HEADER_BYTES]], HEADER_BYTES
-    while place < len(data):
-        length = int.from_bytes(data[place:][LENGTH], "little")
-        blocks.append(data[place : place + FRAMING + length])
-        place += FRAMING + length
+    """Split a stream whose framing is correct into blocks."""
+    blocks, offset = [data[:HEADER_BYTES]], HEADER_BYTES
+    while offset < len(data):
+        length = int.from_bytes(data[offset:][LENGTH], "little")
+        blocks.append(data[offset : offset + FRAMING + length])
+        offset += FRAMING + length
     return blocks
 
 
 def unit(kind: int, payload: bytes, segment: int = 0, layer: int = 0, flags: int | None = None) -> bytes:
-    """The block of a unit; its length and checksum are left to :func:`repaired`."""
+    """Build the block of a unit; :func:`repaired` fills in length and checksum."""
     flags = int(kind >= UnitType.INDEX) if flags is None else flags
     return bytes([kind, flags]) + segment.to_bytes(2, "little") + bytes([layer]) + bytes(8) + payload + bytes(4)
 
 
 def repaired(blocks: Sequence[bytes], ends: bool = True) -> list[bytes]:
-    """The blocks with right lengths and checksums; with ``ends``, each LAYER_END and the INDEX fit what lies before."""
+    """Correct lengths and checksums; with ``ends`` also each LAYER_END and the INDEX."""
     out: list[bytes] = []
-    sha, rows, place = hashlib.sha256(), bytearray(), 0
+    sha, rows, offset = hashlib.sha256(), bytearray(), 0
     for number, block in enumerate(blocks):
         if number == 0:
             block = with_checksum(block)
@@ -43,19 +43,19 @@ def repaired(blocks: Sequence[bytes], ends: bool = True) -> list[bytes]:
             if ends and block[0] == UnitType.INDEX:
                 payload = bytes(rows) + len(rows).to_bytes(COUNT_BYTES, "little")
             block = with_checksum(block[: LENGTH.start] + len(payload).to_bytes(8, "little") + payload + bytes(4))
-            rows += block[:1] + block[2:5] + place.to_bytes(8, "little")
+            rows += block[:1] + block[2:5] + offset.to_bytes(8, "little")
         sha.update(block)
-        place += len(block)
+        offset += len(block)
         out.append(block)
     return out
 
 
 def with_checksum(block: bytes) -> bytes:
-    """The block with its last four bytes made the CRC-32 of those before."""
+    """Replace the last four bytes of a block by the CRC-32 of those before."""
     body = block[:-CRC_BYTES]
     return body + zlib.crc32(body).to_bytes(CRC_BYTES, "little")
 
 
 def whole(blocks: Iterable[bytes]) -> bytes:
-    """The stream with everything right."""
+    """Join blocks to a stream in which everything is correct."""
     return b"".join(repaired(list(blocks)))

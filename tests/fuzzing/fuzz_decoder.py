@@ -17,5 +17,11 @@ from fuzzing.guided import PARTS, run
 if __name__ == "__main__":
     run(
         "decoder",
-        [*PARTS, *(f"nvcodec.decoding.{name}" for name in ("decoded_video", "kernels", "exact_network"))],
+        [
+            *PARTS,
+            *(
+                f"nvcodec.decoding.{name}"
+                for name in ("decoded_video", "exact_network", "kernels", "picture_checksums", "timeline")
+            ),
+        ],
     )

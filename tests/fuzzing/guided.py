@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing with Atheris (https://github.com/google/atheris), no dependency of nvcodec."""
+"""Coverage-guided fuzzing with Atheris (https://github.com/google/atheris), which nvcodec does not depend on."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ PARTS = [
     "nvcodec.format.arithmetic.functions",
     "nvcodec.format.arithmetic.interpolation",
     "nvcodec.format.arithmetic.noise",
+    "nvcodec.format.inference",
+    "nvcodec.format.metadata",
+    "nvcodec.format.payloads",
     "nvcodec.format.stream_reader",
+    "nvcodec.format.survey",
+    "nvcodec.format.unit_cursor",
     "nvcodec.format.stream",
 ]
 
 
 def run(target: str, modules: list[str]) -> None:
-    """Fuzz for as long as Atheris's options say; ``modules`` are those that coverage is counted in."""
+    """Fuzz for as long as Atheris's options say, measuring coverage in ``modules``."""
     try:
         atheris: Any = importlib.import_module("atheris")
     except ImportError:
-        sys.exit("Atheris is not here (pip install atheris); tools/fuzz.py does without, but is not guided by coverage")
+        sys.exit(
+            "Atheris is not installed (pip install atheris); tools/fuzz.py works without, but not guided by coverage"
+        )
     with atheris.instrument_imports(include=modules):
         for module in modules:
             importlib.import_module(module)
@@ -44,7 +51,7 @@ def run(target: str, modules: list[str]) -> None:
     def one(data: bytes) -> None:
         outcome(TARGETS[target], data)
 
-    # libFuzzer takes a folder of inputs, its first argument without a dash, and adds to it what reaches further.
+    # The first argument without a dash is libFuzzer's folder of inputs, to which it adds those that reach new code.
     folders = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("-")]
     if folders:
         folders[0].mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Small files that are well formed and ask for much: time or memory out of all proportion to their bytes.
+"""Small, well-formed files that demand time or memory out of all proportion to their size.
 
-Each is what an attacker would send. A reader, or a decoder of one frame, must either refuse it or be done with it soon
-and in little memory.
+Each is what an attacker might send. Reading it, and decoding one frame, must either be refused or end soon and take
+little memory.
 """
 
 from __future__ import annotations
@@ -23,51 +23,51 @@ ZERO = Constant(0, 1).pack() + NO_WORDS
 
 
 def chunk(table: Table | Contexts) -> bytes:
-    """A chunk of any number of values, each ``table.first``."""
+    """Build a chunk of any number of values, all of them ``table.first``."""
     return table.pack() + NO_WORDS
 
 
 def conv(op: o.Conv, weights: bytes = ZERO) -> bytes:
-    """What WEIGHTS holds of a CONV: steps and biases of zero, and a chunk."""
+    """Build the part of WEIGHTS for one CONV: zero step indices and biases, and a chunk of weights."""
     return ZERO + ZERO + weights
 
 
-def latents(place: int, frames: int, rest: bytes = ZERO) -> bytes:
-    """A LATENTS payload with one run: zeros in the first frame, and a chunk for the others."""
-    return LatentsHead(place, 0, frames, 0).pack() + ZERO + (rest if frames > 1 else b"")
+def latents(op_index: int, frames: int, rest: bytes = ZERO) -> bytes:
+    """Build a LATENTS payload: zeros in the first frame, and a chunk for the others."""
+    return LatentsHead(op_index, 0, frames, 0).pack() + ZERO + (rest if frames > 1 else b"")
 
 
 def layer(
-    ops: Sequence[o.Op], weights: bytes, runs: Sequence[bytes], frames: int, level: int = 0, segment: int = 0
+    ops: Sequence[o.Op], weights: bytes, runs: Sequence[bytes], frames: int, number: int = 0, segment: int = 0
 ) -> list[bytes]:
-    """The blocks of a layer of one segment, LAYER_END excepted."""
+    """Build the blocks of a layer of one segment, without LAYER_END."""
     sums = frames.to_bytes(4, "little") + bytes(4)
     return [
-        unit(UnitType.NETWORK, o.pack_ops(ops), segment, level),
-        unit(UnitType.WEIGHTS, weights, segment, level),
-        *(unit(UnitType.LATENTS, run, segment, level) for run in runs),
-        unit(UnitType.CHECKSUMS, sums, segment, level),
+        unit(UnitType.NETWORK, o.pack_ops(ops), segment, number),
+        unit(UnitType.WEIGHTS, weights, segment, number),
+        *(unit(UnitType.LATENTS, run, segment, number) for run in runs),
+        unit(UnitType.CHECKSUMS, sums, segment, number),
     ]
 
 
-def end(level: int = 0) -> bytes:
-    """A LAYER_END."""
-    return unit(UnitType.LAYER_END, bytes(36), 0, level)
+def end(number: int = 0) -> bytes:
+    """Build a LAYER_END."""
+    return unit(UnitType.LAYER_END, bytes(36), 0, number)
 
 
 def stream(
     layers: Sequence[list[bytes]], frames: int = 1, width: int = 1, height: int = 1, extra: Sequence[bytes] = ()
 ) -> bytes:
-    """A stream of one segment."""
+    """Build a stream of one segment."""
     head = SegmentHead(0, frames, width, height, 0, 1)
     blocks = [pack_file_header(), unit(UnitType.VIDEO, VIDEO.pack()), unit(UnitType.SEGMENT, head.pack()), *extra]
-    for level, made in enumerate(layers):
-        blocks += [*made, end(level)]
+    for number, made in enumerate(layers):
+        blocks += [*made, end(number)]
     return whole(blocks)
 
 
 def picture(source: int, width: int = 1, height: int = 1) -> list[o.Op]:
-    """Operations that make a picture of the first channel of operation ``source``; the next place is ``source`` + 1."""
+    """Operations, from index ``source`` + 1 on, that turn the first channel of ``source`` into a picture."""
     return [
         o.Slice(source, 0, 1),
         o.Resample(source + 1, height, width),
@@ -78,7 +78,7 @@ def picture(source: int, width: int = 1, height: int = 1) -> list[o.Op]:
 
 
 def latent_stream(channels: int, height: int, width: int, frames: int, rest: bytes = ZERO, count: int = 1) -> bytes:
-    """``count`` LATENTs of which the last one becomes the picture."""
+    """``count`` LATENTs, the last of which becomes the picture."""
     made: list[o.Op] = [o.Latent(channels, height, width, -128, 127, 0) for _ in range(count)]
     return stream(
         [layer([*made, *picture(count - 1)], b"", [latents(k, frames, rest) for k in range(count)], frames)], frames
@@ -106,7 +106,7 @@ def tables_stream(count: int) -> bytes:
 
 
 def laplace_stream(count: int) -> bytes:
-    """Many runs, each with a large table that takes long to make."""
+    """Many runs, each with a large table that is slow to build."""
     frames = count
     op = o.Latent(1, 1, 1, -128, 127, 0)
     slow = Laplace(0, 4096, 0, 65535).pack() + NO_WORDS
@@ -125,7 +125,7 @@ def metadata_stream(raw: Callable[[int], bytes], count: int) -> bytes:
 
 
 def json_bomb(number: int) -> bytes:
-    """An object of one key, as many empty lists as 1 MiB holds."""
+    """An object with one key and as many empty arrays as fit into 1 MiB."""
     head = b'{"k%d":[[]' % number
     return head + b",[]" * ((2**20 - len(head) - 2) // 3) + b"]}"
 
@@ -136,17 +136,17 @@ def units_stream(count: int) -> bytes:
     return stream([layer(made, b"", [], 1)], extra=[unit(200, b"")] * count)
 
 
-def below_stream(levels: int, channels: int, height: int, width: int) -> bytes:
-    """Layers that each make a large result, all of which the last one reads."""
+def below_stream(count: int, channels: int, height: int, width: int) -> bytes:
+    """Layers with a large result each, all of which the last layer reads."""
     layers = []
     big = 0
-    for level in range(levels):
+    for number in range(count):
         made: list[o.Op] = [o.Noise(channels, height, width, 0, 0, 0), *picture(0)]
-        if level == levels - 1:
-            for lower in range(levels - 1):
+        if number == count - 1:
+            for lower in range(count - 1):
                 made += [o.Below(lower, big), o.Slice(len(made), 0, 1)]
             made += picture(len(made) - 1)
-        layers.append(layer(made, b"", [], 1, level))
+        layers.append(layer(made, b"", [], 1, number))
     return stream(layers)
 
 
@@ -154,7 +154,7 @@ NEAR = chunk(Contexts(0, 4096, 16320, 65535, 6, 1))  # family 5
 FAR = chunk(Contexts(0, 4096, 16320, 65535, 6))  # family 4
 WIDE = chunk(Student(0, 4096, 0, 1, 0))
 
-#: Name and file of each.
+#: The files by name.
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "latents of 2^27 values, constant": lambda: latent_stream(2**7, 1, 1, 2**20),
     "latents of 2^27 values, one frame": lambda: latent_stream(2**7, 2**10, 2**10, 1),

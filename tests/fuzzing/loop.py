@@ -1,4 +1,4 @@
-"""Many mutated streams, one after the other, and what came of them."""
+"""Try many mutated streams, one after the other, and report the outcomes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TOO_LONG = 60  # seconds for one input
 
 
 class TooLong(Exception):
-    """An input took more than its time."""
+    """An input has exceeded its time."""
 
 
 @dataclasses.dataclass
 class Report:
-    """What came of a number of inputs.
+    """Outcomes of a number of inputs.
 
     Attributes:
         outcomes: how often each, most frequent first.
@@ -48,7 +48,7 @@ class Report:
 
 
 def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = float("inf")) -> Report:
-    """Try the streams of the mutations ``first`` to ``first + count - 1``, or as many as there is time for."""
+    """Try the mutations ``first`` to ``first + count - 1``, or as many as there is time for."""
     report = Report(target, repair, first, 0)
     found: Counter[str] = Counter()
     start, before = time.process_time(), peak_memory()
@@ -79,7 +79,7 @@ def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = flo
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raises TooLong where what is inside has not ended by then, as soon as Python comes to it."""
+    """Raise TooLong in the block once it has run for ``seconds``."""
 
     def end(*_: object) -> None:
         raise TooLong(f"{seconds} s were not enough")

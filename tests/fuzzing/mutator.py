@@ -1,6 +1,6 @@
-"""Mutations that know how a stream is built: fields, chunks, units; and checksums made right, so that they get deep.
+"""Mutations that know the structure of a stream: fields, chunks, units. Checksums are repaired so that they get deep.
 
-Everything follows from the seed that is given: the same seed makes the same bytes.
+Everything follows from the given seed: the same seed yields the same bytes.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BAD_VARINTS = (b"\x80\x00", b"\xff" * 10 + b"\x01", b"\xff" * 20, b"\x80" * 9 + 
 
 
 class Mutation:
-    """A stream on its way to something else.
+    """A stream being mutated.
 
     Args:
-        seeds: where it starts, and what else may be spliced in.
-        number: the seed of all that is random.
-        start: where it starts, if not at any of the seeds.
+        seeds: streams to start from and to splice from.
+        number: seed of the random choices.
+        start: the stream to start from; None picks one of ``seeds``.
     """
 
     def __init__(self, seeds: tuple[Seed, ...], number: int, start: Seed | None = None) -> None:
@@ -37,8 +37,8 @@ class Mutation:
         self.fields = list(self.seed.fields)
 
     def result(self, repair: bool) -> bytes:
-        """The bytes after one to six mutations; with ``repair``, lengths and checksums are made right, and mostly
-        LAYER_ENDs and INDEX too."""
+        """Mutate one to six times and return the bytes; with ``repair``, lengths and checksums are corrected, and
+        mostly LAYER_ENDs and INDEX too."""
         rng = self.rng
         for _ in range(rng.choice((1, 1, 1, 1, 1, 2, 2, 3, 6))):
             rng.choices(MUTATIONS, WEIGHTS)[0](self)
@@ -50,27 +50,27 @@ class Mutation:
         return data
 
     def pick(self) -> int:
-        """The place of a block; those with many fields come more often."""
+        """Pick the index of a block; blocks with many fields are more likely."""
         if not self.blocks:
             self.blocks, self.fields = list(self.seed.blocks), list(self.seed.fields)
         if self.rng.random() < 0.3:
             return self.rng.randrange(len(self.blocks))
         return self.rng.choices(range(len(self.blocks)), [1 + len(fields) for fields in self.fields])[0]
 
-    def replace(self, place: int, start: int, end: int, new: bytes) -> None:
-        block = self.blocks[place]
-        self.blocks[place] = block[:start] + new + block[end:]
+    def replace(self, index: int, start: int, end: int, new: bytes) -> None:
+        block = self.blocks[index]
+        self.blocks[index] = block[:start] + new + block[end:]
 
-    # What follows are the mutations.
+    # Mutations:
 
     def field(self) -> None:
-        """Another value in a field: an extreme one, or one nearby."""
-        place = self.pick()
-        if not self.fields[place]:
+        """Set a field to an extreme value or to a neighbouring one."""
+        index = self.pick()
+        if not self.fields[index]:
             return self.byte()
-        field = self.rng.choice(self.fields[place])
-        old = self.blocks[place][field.start : field.end]
-        self.replace(place, field.start, field.end, self.value(field, old))
+        field = self.rng.choice(self.fields[index])
+        old = self.blocks[index][field.start : field.end]
+        self.replace(index, field.start, field.end, self.value(field, old))
 
     def value(self, field: Field, old: bytes) -> bytes:
         rng = self.rng
@@ -103,7 +103,7 @@ class Mutation:
         return rng.choice((old * 2, old // 2, -old, rng.getrandbits(8), rng.getrandbits(bits)))
 
     def run(self, old: bytes) -> bytes:
-        """Other bytes for the words of a chunk, a hash, or metadata."""
+        """Change bytes of a chunk's words, a hash, or metadata."""
         rng = self.rng
         data = bytearray(old)
         match rng.randrange(5):
@@ -121,101 +121,101 @@ class Mutation:
         return bytes(data)
 
     def two_fields(self) -> None:
-        """Two fields of a block change places."""
-        place = self.pick()
-        if len(self.fields[place]) < 2:
+        """Swap two fields of a block."""
+        index = self.pick()
+        if len(self.fields[index]) < 2:
             return
-        first, second = sorted(self.rng.sample(self.fields[place], 2), key=lambda field: field.start)
+        first, second = sorted(self.rng.sample(self.fields[index], 2), key=lambda field: field.start)
         if first.end > second.start:
             return
-        block = self.blocks[place]
+        block = self.blocks[index]
         one, two = block[first.start : first.end], block[second.start : second.end]
-        self.blocks[place] = block[: first.start] + two + block[first.end : second.start] + one + block[second.end :]
+        self.blocks[index] = block[: first.start] + two + block[first.end : second.start] + one + block[second.end :]
 
     def byte(self) -> None:
-        """A byte flipped, set, inserted or deleted; a range repeated."""
+        """Flip, set, insert or delete bytes, or repeat a range of them."""
         rng = self.rng
-        place = self.pick()
-        block = self.blocks[place]
+        index = self.pick()
+        block = self.blocks[index]
         if not block:
             return
         at = rng.randrange(len(block))
         match rng.randrange(6):
             case 0:
-                self.replace(place, at, at + 1, bytes([block[at] ^ 1 << rng.randrange(8)]))
+                self.replace(index, at, at + 1, bytes([block[at] ^ 1 << rng.randrange(8)]))
             case 1:
-                self.replace(place, at, at + 1, bytes([rng.choice((0, 1, 127, 128, 255, rng.getrandbits(8)))]))
+                self.replace(index, at, at + 1, bytes([rng.choice((0, 1, 127, 128, 255, rng.getrandbits(8)))]))
             case 2:
-                self.replace(place, at, at, rng.randbytes(rng.randint(1, 8)))
+                self.replace(index, at, at, rng.randbytes(rng.randint(1, 8)))
             case 3:
-                self.replace(place, at, at + rng.randint(1, 8), b"")
+                self.replace(index, at, at + rng.randint(1, 8), b"")
             case 4:
-                self.replace(place, at, at, block[at : at + rng.randint(1, 64)])
+                self.replace(index, at, at, block[at : at + rng.randint(1, 64)])
             case 5:
                 other = rng.randrange(len(block))
                 piece = block[other : other + rng.randint(1, 32)]
-                self.replace(place, at, at + len(piece), piece)
+                self.replace(index, at, at + len(piece), piece)
 
     def payload(self) -> None:
-        """A payload cut, emptied or made longer."""
+        """Cut, empty or extend a payload."""
         rng = self.rng
-        place = self.pick()
-        block = self.blocks[place]
+        index = self.pick()
+        block = self.blocks[index]
         end = max(UNIT_HEADER_BYTES, len(block) - CRC_BYTES)
         match rng.randrange(3):
             case 0:
-                self.replace(place, rng.randint(min(UNIT_HEADER_BYTES, end), end), end, b"")
+                self.replace(index, rng.randint(min(UNIT_HEADER_BYTES, end), end), end, b"")
             case 1:
-                self.replace(place, UNIT_HEADER_BYTES, end, b"")
+                self.replace(index, UNIT_HEADER_BYTES, end, b"")
             case 2:
-                self.replace(place, end, end, rng.choice((bytes(1), bytes(4), bytes(40), rng.randbytes(9))))
+                self.replace(index, end, end, rng.choice((bytes(1), bytes(4), bytes(40), rng.randbytes(9))))
 
     def unit(self) -> None:
-        """A unit doubled, dropped, or in another place."""
+        """Duplicate, drop or move a unit."""
         rng = self.rng
-        place = self.pick()
+        index = self.pick()
         match rng.randrange(4):
             case 0:
-                self.insert(rng.choice((place, place + 1, len(self.blocks))), self.blocks[place], self.fields[place])
+                self.insert(rng.choice((index, index + 1, len(self.blocks))), self.blocks[index], self.fields[index])
             case 1:
-                del self.blocks[place], self.fields[place]
+                del self.blocks[index], self.fields[index]
             case 2:
                 other = rng.randrange(len(self.blocks))
                 for rows in (self.blocks, self.fields):
-                    rows[place], rows[other] = rows[other], rows[place]  # type: ignore[index]
+                    rows[index], rows[other] = rows[other], rows[index]  # type: ignore[index]
             case 3:
                 times = rng.choice((2, 10, 100))
                 for _ in range(times):
-                    self.insert(place, self.blocks[place], self.fields[place])
+                    self.insert(index, self.blocks[index], self.fields[index])
 
     def splice(self) -> None:
-        """A unit of another stream: in place of one of its type, or anywhere."""
+        """Insert a unit of another stream, in place of one of its type or anywhere."""
         rng = self.rng
         other = rng.choice(self.seeds)
         source = rng.randrange(len(other.blocks))
         block, fields = other.blocks[source], other.fields[source]
-        alike = [place for place, mine in enumerate(self.blocks) if mine[:1] == block[:1]]
+        alike = [index for index, mine in enumerate(self.blocks) if mine[:1] == block[:1]]
         if alike and rng.random() < 0.8:
-            place = rng.choice(alike)
-            self.blocks[place], self.fields[place] = block, fields
+            index = rng.choice(alike)
+            self.blocks[index], self.fields[index] = block, fields
         else:
             self.insert(rng.randint(0, len(self.blocks)), block, fields)
 
     def chunk(self) -> None:
-        """Some fields of another stream's unit of the same type, a chunk perhaps, in place of some of this one's."""
+        """Replace some fields, perhaps a chunk, by those of a unit of the same type in another stream."""
         rng = self.rng
-        place = self.pick()
+        index = self.pick()
         other = rng.choice(self.seeds)
-        alike = [k for k, block in enumerate(other.blocks) if block[:1] == self.blocks[place][:1] and other.fields[k]]
-        if not alike or not self.fields[place]:
+        alike = [k for k, block in enumerate(other.blocks) if block[:1] == self.blocks[index][:1] and other.fields[k]]
+        if not alike or not self.fields[index]:
             return
         source = rng.choice(alike)
         start, end = sorted((rng.choice(other.fields[source]).start, rng.choice(other.fields[source]).end))
-        into, to = sorted((rng.choice(self.fields[place]).start, rng.choice(self.fields[place]).end))
-        self.replace(place, into, to, other.blocks[source][start:end])
+        into, to = sorted((rng.choice(self.fields[index]).start, rng.choice(self.fields[index]).end))
+        self.replace(index, into, to, other.blocks[source][start:end])
 
     def cut(self) -> None:
-        """The file ends early, or goes on after its end."""
+        """Truncate the file, or append to it."""
         rng = self.rng
         if rng.random() < 0.5:
             keep = rng.randint(0, len(self.blocks))
@@ -225,18 +225,18 @@ class Mutation:
             self.insert(len(self.blocks), rng.choice((rng.randbytes(20), b"".join(more.blocks), bytes(FRAMING))), ())
 
     def metadata(self) -> None:
-        """Metadata that are odd JSON."""
+        """Insert odd JSON as metadata."""
         text = self.rng.choice(ODD_JSON)
         payload = bytes([self.rng.choice((0, 0, 0, 1, 2))]) + struct.pack("<I", len(text)) + text
         block = bytes([UnitType.METADATA, 1]) + bytes(11) + payload + bytes(CRC_BYTES)
         self.insert(self.rng.randint(min(2, len(self.blocks)), len(self.blocks)), block, ())
 
-    def insert(self, place: int, block: bytes, fields: tuple[Field, ...]) -> None:
-        self.blocks.insert(place, block)
-        self.fields.insert(place, fields)
+    def insert(self, index: int, block: bytes, fields: tuple[Field, ...]) -> None:
+        self.blocks.insert(index, block)
+        self.fields.insert(index, fields)
 
     def raw(self, data: bytes) -> bytes:
-        """Damage that knows nothing."""
+        """Damage bytes regardless of structure."""
         rng = self.rng
         match rng.randrange(3):
             case 0:
@@ -285,5 +285,5 @@ WEIGHTS = (40, 15, 5, 12, 5, 8, 8, 4, 2)
 
 
 def mutated(seeds: tuple[Seed, ...], number: int, repair: bool) -> bytes:
-    """The stream that mutation ``number`` makes of the seeds."""
+    """The stream that mutation ``number`` yields."""
     return Mutation(seeds, number).result(repair)

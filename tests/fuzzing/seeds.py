@@ -1,4 +1,4 @@
-"""What fuzzing starts from: small streams, and where each of their fields lies."""
+"""Seeds of fuzzing: small streams, and where each of their fields lies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import numpy as np
 from fuzzing import blocks
 from networks import random_stream
 
-from nvcodec.decoding.decoded_video import Video, picture_bytes
+from nvcodec.decoding.decoded_video import Video
+from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.errors import NvcodecError
 from nvcodec.format.entropy.contexts import Contexts
 from nvcodec.format.fields import Cursor
@@ -24,12 +25,12 @@ from nvcodec.format.stream_writer import write_stream
 from nvcodec.format.units import UNIT_HEADER_BYTES, UnitType
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-LARGEST = 4500  # bytes; of a small stream more are tried in a second
+LARGEST = 4500  # bytes; small streams allow more tries per second
 
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """Some bytes of a block: ``code`` is a letter of ``struct``, ``v`` for a varint, ``s`` for a run of bytes."""
+    """A range of bytes of a block; ``code`` is a ``struct`` code, ``v`` for a varint, or ``s`` for other bytes."""
 
     start: int
     end: int
@@ -50,21 +51,21 @@ UNIT_FIELDS = tuple(Field(*field) for field in ((0, 1, "B"), (1, 2, "B"), (2, 4,
 
 
 class _Tracer(Cursor):
-    """Notes what is read of each unit's payload. A unit is known by what a reader calls it: "WEIGHTS at byte 178"."""
+    """Records what is read of each unit's payload. The unit is recognised by its name: "WEIGHTS at byte 178"."""
 
     found: dict[int, list[Field]]
 
     def __init__(self, data: Any, what: str) -> None:
         super().__init__(data, what)
-        place = re.search(r"at byte (\d+)", what)
-        self.fields = self.found.setdefault(int(place[1]) if place and not what.startswith("the unit") else -1, [])
+        found = re.search(r"at byte (\d+)", what)
+        self.fields = self.found.setdefault(int(found[1]) if found and not what.startswith("the unit") else -1, [])
 
     def _note(self, start: int, code: str) -> None:
         self.fields.append(Field(UNIT_HEADER_BYTES + start, UNIT_HEADER_BYTES + self.position, code))
 
     def integer(self, code: str) -> int:
         start, value = self.position, super().integer(code)
-        self.fields.pop()  # which take() has noted
+        self.fields.pop()  # take() has recorded it
         self._note(start, code)
         return value
 
@@ -80,28 +81,28 @@ class _Tracer(Cursor):
 
 
 def seed(name: str, data: bytes) -> Seed:
-    """The seed that a stream makes. Of one that is refused the fields are known up to where it is."""
+    """Turn a stream into a seed. If it is refused, fields are known up to that point only."""
     found: dict[int, list[Field]] = {}
     tracer = type("Tracer", (_Tracer,), {"found": found})
-    with mock.patch("nvcodec.format.stream_reader.Cursor", tracer), contextlib.suppress(NvcodecError):
+    with mock.patch("nvcodec.format.units.Cursor", tracer), contextlib.suppress(NvcodecError):
         read_stream(data)
-    parts, fields, place = blocks.split(data), [], 0
+    parts, fields, offset = blocks.split(data), [], 0
     for number, part in enumerate(parts):
-        here = (f for f in found.get(place, ()) if f.end > f.start)
+        here = (f for f in found.get(offset, ()) if f.end > f.start)
         fields.append((*UNIT_FIELDS, *here) if number else HEADER_FIELDS)
-        place += len(part)
+        offset += len(part)
     return Seed(name, tuple(parts), tuple(fields))
 
 
 def by_rows_stream(weight: int, plane: tuple[int, int, int]) -> bytes:
-    """A stream with weights and latents in tables of family 4 (``weight`` 0) or 5, some columns louder than others."""
+    """A stream with tables of family 4 (``weight`` 0) or 5, in which some columns are larger than others."""
     stream = random_stream(7, operations=1, frames=6)
     layer = stream.segments[0].layers[0]
     rng = np.random.default_rng(weight)
-    for place, values in layer.latents.items():
-        op: Any = layer.ops[place]
+    for index, values in layer.latents.items():
+        op: Any = layer.ops[index]
         loud = rng.uniform(0.1, 9, values.shape[1:])
-        layer.latents[place] = np.clip(np.round(rng.laplace(0, loud, values.shape)), op.low, op.high).astype(np.int16)
+        layer.latents[index] = np.clip(np.round(rng.laplace(0, loud, values.shape)), op.low, op.high).astype(np.int16)
 
     def choose(values: Any, rows: Any) -> tuple[Contexts, float]:
         first = min(0, int(values.min()))
@@ -117,7 +118,7 @@ def by_rows_stream(weight: int, plane: tuple[int, int, int]) -> bytes:
 
 @functools.cache
 def seeds() -> tuple[Seed, ...]:
-    """All of them."""
+    """All seeds."""
     made = {
         "one": write_stream(random_stream(3, frames=1, operations=0)),
         "plain": write_stream(random_stream(5, frames=2, operations=3)),

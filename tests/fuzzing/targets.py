@@ -1,4 +1,4 @@
-"""What is done with an input, and what may come of it: success, or one of the documented errors."""
+"""Fuzz targets, and their allowed outcomes: success, or one of the documented errors."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import json
 from collections.abc import Callable
 
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
-from nvcodec.format.accounting import describe
+from nvcodec.format.describe import describe
 from nvcodec.format.inference import measure
 from nvcodec.format.operations import Table
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
 
 ALLOWED = (InputError, CorruptStreamError, UnsupportedVersionError, VerificationError)
-FEW_FRAMES = 10_000  # so many times are still looked at
-MOST_MULTIPLICATIONS = 2**22  # of what is decoded here, a frame
+FEW_FRAMES = 10_000  # up to here, the times of frames are listed
+MOST_MULTIPLICATIONS = 2**22  # per frame of what is decoded here
 MOST_ELEMENTS = 2**18
 MOST_ENTRIES = 2**20  # of all tables of functions
 
 
 def outcome(target: Callable[[bytes], str], data: bytes) -> str:
-    """What came of an input: the target's word, or the class of the error. Any other exception comes through."""
+    """The outcome for an input: the target's word, or the class of the error. Other exceptions pass through."""
     try:
         return target(data)
     except ALLOWED as error:
@@ -31,7 +31,7 @@ def outcome(target: Callable[[bytes], str], data: bytes) -> str:
 
 
 def parser(data: bytes) -> str:
-    """Reads a stream, and what ``info`` shows of it."""
+    """Read a stream and what ``info`` prints of it."""
     stream = read_stream(data)
     assert sum(entry.bytes for entry in stream.entries) == stream.file_bytes == len(data) or stream.note
     json.dumps(describe(stream))
@@ -41,22 +41,22 @@ def parser(data: bytes) -> str:
 
 
 def decoder(data: bytes) -> str:
-    """Decodes the first frame, one between it and the next, and the last one, of a stream that is small."""
+    """Decode the first frame of a small stream, the one halfway to the next, and the last one."""
     stream = read_stream(data)
     if not small(stream):
         return "read, too large to decode here"
     from nvcodec.decoding.decoded_video import Video  # what only parses needs no torch
 
     video = Video(stream, device="cpu")
-    for picture in itertools.islice(video.interpolated(2), 2):
-        assert picture.shape == (1, 3, video.height, video.width)
+    for picture, _, _ in itertools.islice(video.interpolated(2), 2):
+        assert picture.shape == (3, video.height, video.width)
     for pictures in video.decode([0, len(video) - 1]):
         assert pictures.shape[1] == 3
     return "decoded"
 
 
 def small(stream: Stream) -> bool:
-    """Whether a frame of it takes little, whatever segment it is in."""
+    """Whether decoding a frame takes little in every segment."""
     multiplications = elements = entries = 0
     for segment in stream.segments:
         for layer in segment.layers:

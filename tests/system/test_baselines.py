@@ -185,6 +185,6 @@ def test_groups_of_channels_see_their_own_only() -> None:
 
 
 def test_sizes_of_layers_are_corrected() -> None:
-    assert table5.corrected([], 1000) == 1000 * table5.PARAMETERS
+    assert table5.corrected([], 1000) == 1000 * table5.PARAMETERS_PER_BYTE
     assert table5.corrected([(3000, 500)], 1000) == 6000
     assert table5.corrected([(3000, 500), (6000, 2000)], 1000) == pytest.approx(3000 * 2**0.5)

@@ -76,8 +76,8 @@ def test_what_the_vectors_cover(monkeypatch: pytest.MonkeyPatch) -> None:
     for code, name, low, high in (
         (conv, "bias_shift", 0, 12),
         (table, "function", 0, 2),
-        (table, "p", 0, 12),
-        (table, "q", 0, 16),
+        (table, "in_shift", 0, 12),
+        (table, "out_shift", 0, 16),
         (grid, "shift", 0, 8),
         (noise, "per_frame", 0, 1),
     ):
@@ -92,8 +92,8 @@ def test_what_the_vectors_cover(monkeypatch: pytest.MonkeyPatch) -> None:
         (table, "high", {32767}),
         (noise, "gain", {0, 4096}),
         (noise, "scale", {0, 255}),
-        (reference_decoder.SHUFFLE, "r", {2, 16}),
-        (reference_decoder.UNSHUFFLE, "r", {2, 16}),
+        (reference_decoder.SHUFFLE, "factor", {2, 16}),
+        (reference_decoder.UNSHUFFLE, "factor", {2, 16}),
         (reference_decoder.RESAMPLE, "width", {1, 65535}),
         (reference_decoder.CROP, "left", {0, 65535}),
     ):

@@ -27,6 +27,11 @@ def test_info_needs_no_torch(tiny_file: Path) -> None:
     assert not loaded_by(code) & {"torch", "av"}
 
 
+def test_the_function_info_needs_no_torch(tiny_file: Path) -> None:
+    code = f"import nvcodec\nassert nvcodec.info({str(tiny_file)!r})['frames'] == 5"
+    assert not loaded_by(code) & {"torch", "av"}
+
+
 @pytest.mark.parametrize("arguments", [["--md5"], ["--null"], ["-o", "OUT/frames/"], ["-o", "OUT/x.mkv"]])
 def test_decoding_imports_no_training_code(tiny_file: Path, tmp_path: Path, arguments: list[str]) -> None:
     arguments = [argument.replace("OUT", str(tmp_path)) for argument in arguments]

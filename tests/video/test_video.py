@@ -89,7 +89,7 @@ def test_time_stamps_survive(tmp_path: Path, pictures: np.ndarray, name: str) ->
 def test_outputs_are_not_overwritten(tmp_path: Path, pictures: np.ndarray) -> None:
     for name in ("x.mkv", "frames/"):
         save(tmp_path / name, pictures) if not name.endswith("/") else save(tmp_path / "frames", pictures)
-        with pytest.raises(UsageError, match="exists; set overwrite"):
+        with pytest.raises(UsageError, match="exists; `overwrite=True` replaces it"):
             open_sink(str(tmp_path / name), width=4, height=4, time_base=Fraction(1), fps=Fraction(1))
     (tmp_path / "frames" / "holiday.png").write_bytes(b"mine")
     save(tmp_path / "frames", pictures[:2], overwrite=True)

@@ -26,7 +26,7 @@ from nvcodec.format.operations import (
     Shuffle,
     Subtract,
     Table,
-    beside_trunk,
+    skip_connection_ops,
 )
 from nvcodec.format.stream import Layer
 
@@ -74,7 +74,7 @@ def import_network(layer: Layer) -> ImportedNetwork:
     """
     ops = layer.ops
     units = {index: 2.0**-shift for index, shift in unit_shifts(ops).items()}
-    skip_ops = beside_trunk(ops)
+    skip_ops = skip_connection_ops(ops)
     trunk: list[ImportedConv] = []
     skips: list[ImportedConv] = []
     grids: list[tuple[FloatArray, ImportedConv]] = []

@@ -21,13 +21,12 @@ from nvcodec.errors import NvcodecError
 from nvcodec.format.arithmetic.bounds import LIMIT, reach, rounded_bias
 from nvcodec.format.arithmetic.step_indices import MAX_STEP, MULTIPLIERS, SECOND_SHIFTS
 from nvcodec.format.inference import Tensor, infer_one
+from nvcodec.format.operations import BIAS_PEAK, Function, Op, Table
 from nvcodec.format.operations import Conv as ConvOp
-from nvcodec.format.operations import Function, Op, Table
 from nvcodec.format.stream import ConvWeights
 
 PRE_ACTIVATION_PEAK = 2047  # pre-activations and features have 12 bits
 MAX_UNIT_SHIFT = 12  # the finest unit of a table's input is 2^-12
-BIAS_PEAK = 2047
 MAX_BIAS_SHIFT = 12
 BIAS_UNITS_PER_RESULT = 4  # a bias unit is at most a quarter of a result's
 ZERO_GROUP_STEP_INDEX = 64  # step index of a convolution that has no weights but zeros

@@ -1,4 +1,4 @@
-"""The proof that float32 arithmetic is exact for a network (specification, section 6.3). Needs no torch."""
+"""The proof that float32 arithmetic is exact for a network (specification, section 6.3)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ Ints = npt.NDArray[np.int64]
 
 
 def rounded_bias(bias: npt.NDArray[np.integer], shifts: npt.NDArray[np.integer]) -> Ints:
-    """The accumulators' bias with the rounding constant 2^(s1-1) of the first shift added; both have one entry a
-    channel."""
+    """Add the rounding constant of the first shift, 2^(s1-1), to the accumulators' bias.
+
+    Args:
+        bias: per output channel, at the accumulator's scale.
+        shifts: s1 per output channel.
+    """
     shifts = shifts.astype(np.int64)
     return bias.astype(np.int64) + ((1 << shifts) >> 1)
 
 
 def reach(weights: npt.NDArray[np.integer], bias: Ints, source: Tensor) -> Ints:
-    """The largest magnitude any partial sum of an accumulator can take, one entry a channel.
+    """The largest magnitude that any partial sum of an accumulator can take, per output channel.
 
     Args:
         weights: [out, in, height, width].
         bias: [out], rounding constant included.
-        source: what is convolved; padding adds zeros to its range.
+        source: the input; padding adds zeros to its range.
 
-    A term w * a lies between two numbers that the range of ``a`` (and zero) gives. The sum of the upper ends bounds
-    every partial sum from above, whatever the order of summation, and likewise below.
+    The range of an input ``a``, extended to zero, bounds each term w * a on both sides. The sum of the upper bounds is
+    an upper bound of every partial sum in any order of summation, the sum of the lower bounds a lower one.
     """
     # int64 cannot overflow: 127 * 2^15 * (the 2^25 weights a network may have) < 2^47.
     flat = weights.reshape(len(weights), -1)
@@ -48,10 +52,17 @@ def prove(
     source: Tensor,
     where: str,
 ) -> None:
-    """Check that no partial sum of a convolution can reach 2^24, so that float32 holds every one exactly.
+    """Check that no partial sum of a convolution can reach 2^24, so that float32 holds each exactly.
+
+    Args:
+        weights: [out, in, height, width].
+        bias: per output channel, at the accumulator's scale.
+        shifts: s1 per output channel.
+        source: the input.
+        where: the operation, as the error message names it.
 
     Raises:
-        CorruptStreamError: one can.
+        CorruptStreamError: a partial sum can reach 2^24.
     """
     worst = reach(weights, rounded_bias(bias, shifts), source)
     if worst.max() >= LIMIT:

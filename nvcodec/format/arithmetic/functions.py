@@ -1,7 +1,7 @@
-"""Activation and normal tables, generated in integers (specification, sections 6.5 and 7.2). No torch.
+"""Activation and normal tables, generated in integers (specification, sections 6.5 and 7.2).
 
-The master table of GELU is G[i] = round(2^24 * gelu(i / 4096)) for i from -32768 to 32767; only what one unit of the
-input needs of it is computed, each entry with 160 fractional bits, far beyond its distance from a rounding tie.
+The master table of GELU is G[i] = round(2^24 * gelu(i / 4096)) for i from -32768 to 32767. Only the entries that the
+input needs are computed, each with 160 fractional bits, far more than its distance from a rounding tie requires.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _INVERSE_ROOT = _isqrt_of_inverse_two_pi()
 
 
 def normal_cdf(argument: int, shift: int) -> int:
-    """2^160 times the normal distribution function at argument / 2^shift, to within a few hundred units.
+    """Compute 2^160 times the normal distribution function at argument / 2^shift, to within a few hundred units.
 
     Sums x^(2k+1) (-1)^k / (2^k k! (2k+1)), Abramowitz and Stegun 26.2.10, in fixed point.
     """
@@ -54,11 +54,11 @@ def normal_cdf(argument: int, shift: int) -> int:
 
 @functools.cache
 def gelu_masters(in_shift: int, reach: int) -> Ints:
-    """G at the inputs -reach to reach - 1, in units of 2^-in_shift, none beyond +-8."""
+    """G at the inputs -reach to reach - 1, which are in units of 2^-in_shift and not beyond +-8."""
     spacing = 1 << MASTER_SHIFT - in_shift
     above = np.array([_gelu_master(value * spacing) for value in range(reach + 1)], np.int64)
-    places = np.arange(reach, 0, -1, dtype=np.int64) * spacing
-    below = above[:0:-1] - (places << VALUE_SHIFT - MASTER_SHIFT)  # gelu(-x) = gelu(x) - x
+    arguments = np.arange(reach, 0, -1, dtype=np.int64) * spacing
+    below = above[:0:-1] - (arguments << VALUE_SHIFT - MASTER_SHIFT)  # gelu(-x) = gelu(x) - x
     masters = np.concatenate([below, above[:-1]])
     masters.setflags(write=False)
     return masters
@@ -73,7 +73,7 @@ def _gelu_master(index: int) -> int:
 
 
 def function_values(function: int, values: Ints, in_shift: int, out_shift: int) -> Ints:
-    """What a TABLE operation yields for the inputs ``values``, each within 16 bits, before its clamp."""
+    """Apply the function of a TABLE operation to inputs of at most 16 bits, before the clamp."""
     if function == Function.LEAKY_RELU:
         # floor(value / 5 * 2^(out - in) + 1/2) in one division
         numerators, denominator = values << out_shift, 5 << in_shift
@@ -82,7 +82,7 @@ def function_values(function: int, values: Ints, in_shift: int, out_shift: int) 
     if function == Function.GELU:
         reach = MASTER_REACH >> MASTER_SHIFT - in_shift
         inside = np.abs(values) < reach
-        # No more than the inputs need: an entry takes some 20 us to make.
+        # No more entries than the inputs need: each takes some 20 us to compute.
         reach = min(reach, 1 << int(np.abs(values[inside]).max(initial=0)).bit_length())
         masters = gelu_masters(in_shift, reach)[values[inside] + reach]
         results = _round_shift(np.maximum(values, 0) << out_shift, in_shift)
@@ -100,7 +100,7 @@ def _round_shift(values: Ints, shift: int) -> Ints:
 def function_table(
     function: int, in_shift: int, out_shift: int, source: tuple[int, int], clamp: tuple[int, int]
 ) -> Ints:
-    """A TABLE operation's results for every input from ``source[0]`` to ``source[1]``, clamped."""
+    """Clamped results of a TABLE operation for every input from ``source[0]`` to ``source[1]``."""
     inputs = np.arange(source[0], source[1] + 1, dtype=np.int64)
     table = np.clip(function_values(function, inputs, in_shift, out_shift), *clamp)
     table.setflags(write=False)

@@ -1,6 +1,7 @@
-"""z: the counter-based generator (specification, section 7). No torch.
+"""z: the counter-based generator (specification, section 7).
 
-Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), through the normal table.
+Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), mapped through the
+normal table.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Words = npt.NDArray[np.uint64]
 
 
 def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> tuple[Words, Words, Words, Words]:
-    """Ten rounds of Philox4x32; arrays of 32-bit words held in uint64, broadcast against each other."""
+    """Run ten rounds of Philox4x32. Words of 32 bits are held in uint64 arrays, which broadcast against each other."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
@@ -36,12 +37,12 @@ def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> 
 
 
 def noise(op: Noise, seed: int, segment: int, layer: int, frame: int | None) -> npt.NDArray[np.int64]:
-    """The result of a NOISE operation for one frame, int64 [channels, height, width].
+    """Compute the result of a NOISE operation for one frame, int64 [channels, height, width].
 
     Args:
         op: the operation.
         seed, segment, layer: the key.
-        frame: the frame's number in its segment; None where no frame goes into the key (interpolated frames).
+        frame: number of the frame in its segment; None for an interpolated frame, which has none.
     """
     per_frame = op.per_frame and frame is not None
     quads = -(-op.width // 4)

@@ -1,4 +1,4 @@
-"""Arrays of integers as chunks: a table, a length, and the words of constriction's range coder."""
+"""Chunks: arrays of integers as a frequency table, a length, and range-coded words (specification, section 5.1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from nvcodec.format.fields import Cursor, varint
 
 @dataclasses.dataclass(frozen=True)
 class ChunkSize:
-    """Where a chunk's bytes went."""
+    """Where the bytes of a chunk went."""
 
     values: int
     table_bytes: int
@@ -38,21 +38,21 @@ class ChunkSize:
 
     @property
     def padding_bytes(self) -> int:
-        """Bytes of words beyond what the values hold: the coder's rounding up to whole words."""
+        """Bytes of words beyond the information in the values: the coder rounds up to whole words."""
         return max(0, self.word_bytes - math.ceil(self.information_bits / 8))
 
     @property
     def bytes(self) -> int:
-        """All of it."""
+        """Bytes of the whole chunk."""
         return self.table_bytes + self.length_bytes + self.word_bytes
 
 
 def encode_chunk(values: npt.NDArray[np.integer], rows: Rows | None = None) -> bytes:
-    """A chunk that holds ``values``, at least one, in row-major order.
+    """Encode integers, at least one, in row-major order.
 
     Args:
-        values: of any shape; with ``rows``, [rows, columns].
-        rows: of a chunk whose tables may follow earlier rows; None where it has one table.
+        values: an array of any shape; with ``rows``, [rows, columns].
+        rows: how the values lie in rows, if tables may adapt to earlier rows; None for a single table.
     """
     plain = choose_table(values)
     table: Table | Contexts = plain
@@ -74,14 +74,19 @@ def encode_chunk(values: npt.NDArray[np.integer], rows: Rows | None = None) -> b
 def decode_chunk(
     cursor: Cursor, shape: tuple[int, ...], rows: Rows | None = None
 ) -> tuple[npt.NDArray[np.int32], ChunkSize]:
-    """Read a chunk of values of this shape; ``rows`` as in :func:`encode_chunk`.
+    """Decode a chunk.
+
+    Args:
+        cursor: at its start.
+        shape: of the values.
+        rows: as in :func:`encode_chunk`; None also where the stream's features allow no tables by rows.
 
     Returns:
-        The values, which may not be written to, and where the bytes went.
+        The values, which are read-only if constant, and where the bytes went.
 
     Raises:
         CorruptStreamError: the chunk breaks a rule of the specification.
-        UnsupportedVersionError: a family of tables this version does not know.
+        UnsupportedVersionError: the family of the table is not known to this version, or not allowed here.
     """
     start = cursor.position
     code, first, size = unpack_head(cursor)
@@ -109,41 +114,41 @@ def decode_chunk(
         try:
             decoded = coder.decode(part.model, target.size)
         except AssertionError:
-            raise CorruptStreamError(f"{cursor.what}: the range coder's data are not valid") from None
+            raise CorruptStreamError(f"{cursor.what}: the range-coded words are invalid") from None
         symbols[where] = decoded.reshape(target.shape)
         information += float(np.bincount(decoded, minlength=size) @ part.bits)
     if not coder.maybe_exhausted():
-        raise CorruptStreamError(f"{cursor.what}: the range coder's data go on after the last value")
+        raise CorruptStreamError(f"{cursor.what}: the range-coded words go on after the last value")
     return symbols + np.int32(first), ChunkSize(count, table_bytes, length_bytes, 4 * words, information)
 
 
 def extremes(values: npt.NDArray[np.signedinteger]) -> tuple[int, int]:
-    """The least and the largest; of a constant chunk without looking at it again and again."""
+    """The least and the largest value. Of a constant chunk, which takes no memory, only one value is looked at."""
     if not any(values.strides):
         return int(values.flat[0]), int(values.flat[0])
     return int(values.min()), int(values.max())
 
 
 class _Counts:
-    """A table's counts as the range coder takes them; made once for all parts of a chunk, which may be millions."""
+    """A table's counts as the range coder takes them, prepared once for all parts of a chunk, which may be millions."""
 
     def __init__(self, cumulative: npt.NDArray[np.int64]) -> None:
-        # Counts over a power of two are exact in float64, so no rounding can differ between machines.
+        # Counts divided by a power of two are exact in float64, so that no machine can round them differently.
         self.model = constriction.stream.model.Categorical(np.diff(cumulative) / (1 << TOTAL_BITS), perfect=False)
-        self.bits = -np.log2(np.diff(effective(cumulative)) / (1 << 24))  # what each symbol costs
+        self.bits = -np.log2(np.diff(effective(cumulative)) / (1 << 24))  # cost of each symbol
 
 
 def _parts(table: Table | Contexts, symbols: npt.NDArray[np.int32], rows: Rows | None) -> Iterator[tuple[_Counts, Any]]:
-    """What is coded with one table at a time: its counts, and an index into ``symbols``, in the order of the stream.
-    ``symbols`` of earlier parts have to be there."""
+    """Yield the parts of a chunk in the order of the stream: the counts of a part's table, and an index that selects
+    the part from ``symbols``. When a part is requested, ``symbols`` of all earlier ones must be filled in."""
     if not isinstance(table, Contexts):
         yield _Counts(table.cumulative()), ...
         return
     assert rows is not None
     block, estimator = table.block((len(symbols), symbols.shape[1]), rows), table.estimator(symbols.shape[1], rows)
     counts = functools.cache(lambda number: _Counts(table.cumulative(number)))
-    for place in range(0, len(symbols), block):
-        part = slice(place, place + block)
+    for row in range(0, len(symbols), block):
+        part = slice(row, row + block)
         classes = estimator.classes()
         for number in np.unique(classes).tolist():
             yield counts(number), (part, classes == number)

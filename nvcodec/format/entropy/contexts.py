@@ -1,9 +1,9 @@
-"""Tables that follow the magnitudes of earlier rows (specification, section 5.5).
+"""Frequency tables that adapt to the magnitudes of earlier rows (specification, section 5.5).
 
-Weights of one input channel at one place of the kernel are about as large for every output channel, and a latent is
-about as active as its neighbours in the frame before. A chunk of families 4 and 5 looks at its values as rows; before
-each block of rows it estimates the mean magnitude of each column, and picks one of 52 tables by it. Family 4 estimates
-from all rows before, column by column; family 5 from the 5x5 values around in the row before, which is a frame's.
+Weights of the same input channel and kernel position are about as large in every output channel, and a latent is about
+as active as its neighbours in the frame before. A chunk of family 4 or 5 arranges its values in rows. Before each block
+of rows it estimates the mean magnitude of each column, and by it selects one of 52 tables. Family 4 estimates from all
+earlier rows of the column; family 5 from the 5x5 surrounding values in the row before, which holds one frame.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from nvcodec.errors import CorruptStreamError
 from nvcodec.format.entropy.frequency_tables import Ints, bell, bits, normalise, zigzag
 from nvcodec.format.fields import Cursor, varint
 
-UNIT = 64  # magnitudes are estimated in 1/64
-PRIOR = 8  # rows that the first estimate, which the chunk states, counts for
-LEAST_BLOCK = 256  # values in a block, so that what a block costs beside them does not matter
+UNIT = 64  # estimates of magnitude are in units of 1/64
+PRIOR = 8  # number of rows that the initial estimate, stated in the chunk, counts for
+LEAST_BLOCK = 256  # values per block, so that the overhead of a block does not matter
 EDGES = np.array([0, 1, 2, 3, *(m << octave for octave in range(12) for m in (4, 5, 6, 7))], np.int64)
 MAX_START = 255 * UNIT
 MAX_SHAPE = 6
-REACH = 2  # neighbours to each side
+REACH = 2  # neighbours on each side
 NEIGHBOURS = (2 * REACH + 1) ** 2
-WEIGHTS = (0, 4, 16)  # what the encoder tries
+WEIGHTS = (0, 4, 16)  # those that the encoder tries
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """How the values of a chunk lie in rows.
+    """How the values of a chunk are arranged in rows.
 
     Attributes:
-        group: consecutive rows that share a step of rounding.
-        plane: channels, height and width of a row that holds a frame's latents; None for weights.
+        group: number of consecutive rows that share a quantisation step.
+        plane: channels, height and width of a row of latents; None for weights.
     """
 
     group: int = 1
@@ -48,11 +48,11 @@ class Contexts:
     """The tables of one chunk of family 4 or 5.
 
     Attributes:
-        first, size: the symbols, ``first`` to ``first + size - 1``, zero among them.
-        start: the magnitude expected before the first row, in 1/64.
-        spread: of a table, relative to the square of its class's magnitude, in 1/256.
-        shape: as that of :class:`~nvcodec.format.entropy.frequency_tables.Student`.
-        weight: how many neighbours ``start`` counts for; 0 in family 4, which has none.
+        first, size: the symbols are ``first`` to ``first + size - 1``, zero among them.
+        start: estimate of the mean magnitude before the first row, in 1/64.
+        spread: of a table, in 1/256 of the square of its class's magnitude.
+        shape: as in :class:`~nvcodec.format.entropy.frequency_tables.Student`.
+        weight: number of neighbours that ``start`` counts for, in family 5; 0 means family 4.
     """
 
     CODES = (4, 5)
@@ -64,14 +64,14 @@ class Contexts:
     weight: int = 0
 
     def pack(self) -> bytes:
-        """Its bytes: the family, the first symbol, the size, then start, spread, shape and, of family 5, weight."""
+        """Encode family, first symbol and size, then start, spread, shape and, in family 5, weight."""
         head = bytes([self.CODES[self.weight > 0]]) + varint(zigzag(self.first)) + varint(self.size)
         tail = bytes([self.shape, self.weight] if self.weight else [self.shape])
         return head + varint(self.start) + varint(self.spread) + tail
 
     @classmethod
     def unpack(cls, cursor: Cursor, code: int, first: int, size: int) -> Contexts:
-        """Read what follows family (``code``), first and size.
+        """Read what follows family (``code``), first symbol and size.
 
         Raises:
             CorruptStreamError: a parameter is out of its range.
@@ -86,25 +86,25 @@ class Contexts:
         return cls(first, size, start, spread, shape, weight)
 
     def block(self, shape: tuple[int, int], rows: Rows) -> int:
-        """Rows of a matrix [rows, columns] that are coded between one estimate and the next."""
+        """Number of rows per block of a matrix [rows, columns]."""
         return 1 if self.weight else block_rows(*shape, rows.group)
 
     def estimator(self, columns: int, rows: Rows) -> Estimator:
-        """What gives the classes of each block."""
+        """The estimator that classifies the columns of each block."""
         if not self.weight:
             return Estimator(columns, self.start)
         assert rows.plane is not None
         return NearEstimator(rows.plane, self.start, self.weight)
 
     def cumulative(self, number: int | Ints) -> Ints:
-        """The ``size + 1`` cumulative counts of class ``number``, or of each of several."""
+        """The ``size + 1`` cumulative counts of class ``number``; of several classes, [classes, size + 1]."""
         distance = np.arange(self.size, dtype=np.int64) + self.first
         spread = np.maximum(1, self.spread * MAGNITUDES[number] ** 2 >> 14)
         return normalise(bell(256 * distance * distance, spread[..., None], self.shape))
 
 
 def magnitude(number: int) -> int:
-    """The middle of a class, in 1/128."""
+    """The middle of a class of magnitudes, in 1/128."""
     if number < 4:
         return 2 * number + 1
     octave = number // 4 - 1
@@ -115,12 +115,12 @@ MAGNITUDES = np.array([magnitude(number) for number in range(len(EDGES))], np.in
 
 
 def block_rows(rows: int, columns: int, group: int = 1) -> int:
-    """Rows of a block: as many whole groups as take at least 256 values; the last block may be smaller."""
+    """Number of rows per block in family 4: the fewest whole groups with at least 256 values in total."""
     return min(rows, group * -(-LEAST_BLOCK // (group * columns)))
 
 
 class Estimator:
-    """Family 4: mean magnitudes, column by column, of the rows seen so far."""
+    """Family 4: the mean magnitude of each column over all rows seen so far."""
 
     def __init__(self, columns: int, start: int) -> None:
         self.start = start
@@ -128,17 +128,17 @@ class Estimator:
         self.rows = PRIOR
 
     def classes(self) -> Ints:
-        """The class of each column for the rows that come next."""
+        """Class of each column, for the next block."""
         return np.searchsorted(EDGES, self.sums // self.rows, side="right") - 1
 
     def see(self, rows: npt.NDArray[np.integer]) -> None:
-        """Take in rows [rows, columns]."""
+        """Take in the values of a block, [rows, columns]."""
         self.sums += UNIT * np.abs(rows.astype(np.int64)).sum(0)
         self.rows += len(rows)
 
 
 class NearEstimator(Estimator):
-    """Family 5: mean magnitude, around each value, of the row seen last."""
+    """Family 5: the mean magnitude in the neighbourhood of each value in the last row."""
 
     def __init__(self, plane: tuple[int, int, int], start: int, weight: int) -> None:
         super().__init__(math.prod(plane), start)
@@ -148,17 +148,21 @@ class NearEstimator(Estimator):
     def see(self, rows: npt.NDArray[np.integer]) -> None:
         _, height, width = self.plane
         sums = np.abs(rows[-1].astype(np.int64)).reshape(self.plane)
-        steps = range(2 * REACH + 1)
+        offsets = range(2 * REACH + 1)
         wide = sums[:, self.near[0]]
-        sums = sum(wide[:, step : step + height] for step in steps)
+        sums = sum(wide[:, offset : offset + height] for offset in offsets)
         wide = sums[:, :, self.near[1]]
-        sums = sum(wide[:, :, step : step + width] for step in steps)
+        sums = sum(wide[:, :, offset : offset + width] for offset in offsets)
         self.sums = self.weight * self.start + UNIT * sums.ravel()
         self.rows = self.weight + NEIGHBOURS
 
 
 def choose_contexts(values: npt.NDArray[np.integer], rows: Rows) -> tuple[Contexts, float] | None:
-    """The contexts with which ``values`` [rows, columns] cost the fewest bits, and how many; None where none apply."""
+    """Choose the contexts with which ``values`` [rows, columns] cost the fewest bits.
+
+    Returns:
+        The contexts and the bits, tables not counted; None where contexts cannot help.
+    """
     first, last = min(int(values.min()), 0), max(int(values.max()), 0)
     if first == last:
         return None
@@ -166,40 +170,43 @@ def choose_contexts(values: npt.NDArray[np.integer], rows: Rows) -> tuple[Contex
     found = []
     for weight in WEIGHTS if rows.plane else WEIGHTS[:1]:
         contexts = Contexts(first, last - first + 1, start, 1, 0, weight)
-        if len(values) > contexts.block((len(values), values.shape[1]), rows):  # one block meets one table
+        if len(values) > contexts.block(
+            (len(values), values.shape[1]), rows
+        ):  # a single block would use the initial estimate only
             found.append(_fitted(contexts, _histogram(values, contexts, rows)))
     return min(found, key=lambda pair: pair[1], default=None)
 
 
 def _fitted(contexts: Contexts, counts: Ints) -> tuple[Contexts, float]:
-    """The spread and shape with which classes that meet symbols as often as ``counts`` say cost the fewest bits."""
+    """Choose spread and shape for the fewest bits, given how often each class meets each symbol."""
     used = np.flatnonzero(counts.sum(1))
 
     @functools.cache
-    def cost(shape: int, level: int) -> float:
-        tables = dataclasses.replace(contexts, spread=_spread(level), shape=shape)
+    def cost(shape: int, exponent: int) -> float:
+        tables = dataclasses.replace(contexts, spread=_spread(exponent), shape=shape)
         return bits(tables.cumulative(used), counts[used])
 
     best = (np.inf, 0, 0)
     for shape in range(MAX_SHAPE + 1):
-        level = 3 * shape + 8  # a spread at which the mean magnitude is about the class's
-        while (cheaper := min((level, level - 1, level + 1), key=lambda near: cost(shape, near))) != level:
-            level = cheaper
-        best = min(best, (cost(shape, level), shape, level))
-    total, shape, level = best
-    return dataclasses.replace(contexts, spread=_spread(level), shape=shape), total
+        exponent = 3 * shape + 8  # here a table's mean magnitude is about its class's
+        while (cheaper := min((exponent, exponent - 1, exponent + 1), key=lambda near: cost(shape, near))) != exponent:
+            exponent = cheaper
+        best = min(best, (cost(shape, exponent), shape, exponent))
+    total, shape, exponent = best
+    return dataclasses.replace(contexts, spread=_spread(exponent), shape=shape), total
 
 
-def _spread(level: int) -> int:
-    return max(1, min(65535, round(64 * 2 ** (level / 3))))
+def _spread(exponent: int) -> int:
+    """The spread 2^(exponent/3) / 4 in units of 1/256, within its range."""
+    return max(1, min(65535, round(64 * 2 ** (exponent / 3))))
 
 
 def _histogram(values: npt.NDArray[np.integer], contexts: Contexts, rows: Rows) -> Ints:
-    """How often each class meets each symbol: [classes, symbols]."""
+    """Count how often each class meets each symbol: [classes, symbols]."""
     counts = np.zeros(len(EDGES) * contexts.size, np.int64)
     block, estimator = contexts.block((len(values), values.shape[1]), rows), contexts.estimator(values.shape[1], rows)
-    for place in range(0, len(values), block):
-        part = values[place : place + block].astype(np.int64)
+    for row in range(0, len(values), block):
+        part = values[row : row + block].astype(np.int64)
         met = estimator.classes() * contexts.size + part - contexts.first
         counts += np.bincount(met.ravel(), minlength=len(counts))
         estimator.see(part)

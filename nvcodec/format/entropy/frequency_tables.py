@@ -1,4 +1,4 @@
-"""The families of frequency tables, generated in integers (specification, section 5.2).
+"""Families of frequency tables, generated in integers (specification, section 5.2).
 
 A table gives each symbol ``first .. first + size - 1`` a count of at least 1; the counts add up to 2^16.
 """
@@ -25,18 +25,18 @@ Ints = npt.NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Base of the families: symbols from ``first`` to ``first + size - 1``."""
+    """Base of the families. The symbols are ``first`` to ``first + size - 1``."""
 
     CODE: ClassVar[int]
     first: int
     size: int
 
     def cumulative(self) -> Ints:
-        """``size + 1`` cumulative counts, from 0 to 2^16."""
+        """The ``size + 1`` cumulative counts, from 0 to 2^16."""
         return normalise(self._weights())
 
     def pack(self) -> bytes:
-        """The table's bytes: the family, the first symbol, the size, then the family's own parameters."""
+        """Encode family, first symbol and size, then the family's parameters."""
         return bytes([self.CODE]) + varint(zigzag(self.first)) + varint(self.size) + self._parameters()
 
     def _weights(self) -> Ints:
@@ -61,7 +61,7 @@ class Constant(Table):
 
 @dataclasses.dataclass(frozen=True)
 class Laplace(Table):
-    """Weights fall by ``ratio``/2^16 for each step away from symbol ``first + peak``."""
+    """Weights that fall by the factor ``ratio``/2^16 per symbol away from ``first + peak``."""
 
     CODE = 1
     peak: int
@@ -84,9 +84,9 @@ class Laplace(Table):
 
 @dataclasses.dataclass(frozen=True)
 class Student(Table):
-    """(spread / (spread + d^2)) to the power 2^shape, d the distance from ``first + peak``.
+    """Weights (spread / (spread + d^2)) ^ (2^shape), d being the distance from ``first + peak``.
 
-    Shape 0 is a Cauchy distribution; from 5 on it is close to a normal one.
+    Shape 0 is a Cauchy distribution; from 5 on it is close to a normal distribution.
     """
 
     CODE = 2
@@ -104,7 +104,7 @@ class Student(Table):
 
 @dataclasses.dataclass(frozen=True)
 class Histogram(Table):
-    """Weights written out, one for each symbol."""
+    """Weights stated one by one."""
 
     CODE = 3
     counts: tuple[int, ...]
@@ -121,7 +121,7 @@ MAX_HISTOGRAM_COUNT = 2**24
 
 
 def bell(squares: Ints, spread: int | Ints, shape: int) -> Ints:
-    """Weights that fall with ``squares``, those of distances: (spread / (spread + square)) to the power 2^shape."""
+    """Weights (spread / (spread + square)) ^ (2^shape), given squared distances."""
     weights = _STUDENT_ONE * spread // (spread + squares)
     for _ in range(shape):
         weights = weights * weights >> 30
@@ -129,13 +129,13 @@ def bell(squares: Ints, spread: int | Ints, shape: int) -> Ints:
 
 
 def zigzag(value: int) -> int:
-    """A signed number as a varint holds it."""
+    """Map a signed number to the unsigned one that a varint holds."""
     return value * 2 if value >= 0 else -value * 2 - 1
 
 
 def normalise(weights: Ints) -> Ints:
-    """Cumulative counts of weights [..., n]: symbol i begins at i + floor(S_i * (2^16 - n) / S_n), S the partial sums
-    of the weights."""
+    """Scale weights [..., n] to cumulative counts [..., n + 1]: symbol i starts at i + floor(S_i * (2^16 - n) / S_n), S
+    being the partial sums of the weights."""
     n = weights.shape[-1]
     sums = np.zeros((*weights.shape[:-1], n + 1), np.int64)
     np.cumsum(weights, axis=-1, out=sums[..., 1:])
@@ -143,7 +143,7 @@ def normalise(weights: Ints) -> Ints:
 
 
 def unpack_head(cursor: Cursor) -> tuple[int, int, int]:
-    """Read what all families begin with: the family, the first symbol, and how many there are.
+    """Read what every table begins with: family, first symbol, and number of symbols.
 
     Raises:
         CorruptStreamError: a number is out of its range.
@@ -157,11 +157,11 @@ def unpack_head(cursor: Cursor) -> tuple[int, int, int]:
 
 
 def unpack_table(cursor: Cursor, code: int, first: int, size: int) -> Table:
-    """Read the rest of a table.
+    """Read the rest of a table of families 0 to 3.
 
     Raises:
         CorruptStreamError: a parameter is out of its range.
-        UnsupportedVersionError: a family this version does not know.
+        UnsupportedVersionError: the family is not known to this version, or not allowed here.
     """
     if code > Histogram.CODE:
         raise UnsupportedVersionError(f"frequency-table family {code} is not known to this version")
@@ -181,22 +181,22 @@ def unpack_table(cursor: Cursor, code: int, first: int, size: int) -> Table:
 
 
 def choose_table(values: npt.NDArray[np.integer]) -> Table:
-    """The table with which ``values`` (not empty) cost the fewest bytes, the table's own included."""
+    """Choose the table with which ``values`` (not empty) cost the fewest bits, its own included."""
     first, last = int(values.min()), int(values.max())
     if first == last:
         return Constant(first, 1)
     counts = np.bincount(values.ravel().astype(np.int64) - first)
-    best = min(_candidates(first, counts), key=lambda table: 8 * len(table.pack()) + bits(table.cumulative(), counts))
-    return best
+    return min(_candidates(first, counts), key=lambda table: 8 * len(table.pack()) + bits(table.cumulative(), counts))
 
 
 def bits(cumulative: Ints, counts: npt.NDArray[np.integer]) -> float:
-    """What coding each symbol as often as ``counts`` says costs, in bits."""
+    """Bits that coding each symbol ``counts`` times costs."""
     probability = np.diff(cumulative) / (1 << TOTAL_BITS)
     return float(-(counts * np.log2(probability)).sum())
 
 
 def _candidates(first: int, counts: npt.NDArray[np.integer]) -> list[Table]:
+    """Tables worth trying for symbols that occur ``counts`` times: each family, fitted by its moments."""
     size, total = len(counts), int(counts.sum())
     symbols = np.arange(size)
     mean = float((counts * symbols).sum() / total)
