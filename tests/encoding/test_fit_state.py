@@ -147,26 +147,33 @@ def test_a_scheduled_step() -> None:
 
 
 def test_averages_are_restored() -> None:
+    """Those of Muon and of Adam; what they are restored from stays as it is."""
     torch.manual_seed(0)
-    gradients = torch.randn(4, 5)
+    gradients = [[torch.randn(3, 2, 1, 1), torch.randn(3)] for _ in range(4)]
 
-    def trained(steps: int) -> tuple[torch.nn.Parameter, Optimisers]:
-        network = torch.nn.Linear(5, 1, bias=False)
-        torch.nn.init.zeros_(network.weight)
-        optimisers = Optimisers(network, [], [torch.nn.Parameter(torch.zeros(1))], FitOptions())
-        for gradient in gradients[:steps]:
-            network.weight.grad = gradient[None].clone()
+    def updated(network: torch.nn.Conv2d, optimisers: Optimisers, some: list[list[torch.Tensor]]) -> None:
+        for gradient in some:
+            for parameter, value in zip(network.parameters(), gradient, strict=True):
+                parameter.grad = value.clone()
             optimisers.step(1.0)
-        return network.weight, optimisers
 
-    whole, _ = trained(4)
-    start, optimisers = trained(3)
-    again, fresh = trained(0)
-    fresh.load(optimisers.tensors())
-    again.data.copy_(start.detach())
-    again.grad = gradients[3][None].clone()
-    fresh.step(1.0)
-    assert torch.equal(again, whole)
+    def new() -> tuple[torch.nn.Conv2d, Optimisers]:
+        torch.manual_seed(1)
+        network = torch.nn.Conv2d(2, 3, 1)
+        return network, Optimisers(network, [], [torch.nn.Parameter(torch.zeros(1))], FitOptions())
+
+    whole, start = new(), new()
+    updated(*whole, gradients)
+    updated(*start, gradients[:3])
+    averages = {name: average.clone() for name, average in start[1].tensors().items()}
+    for _ in range(2):
+        again, optimisers = new()
+        again.load_state_dict(start[0].state_dict())
+        optimisers.load(averages)
+        updated(again, optimisers, gradients[3:])
+        assert torch.equal(again.weight, whole[0].weight)
+        assert again.bias is not None and whole[0].bias is not None
+        assert torch.equal(again.bias, whole[0].bias)
 
 
 def test_values_that_are_stored() -> None:

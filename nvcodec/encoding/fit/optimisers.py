@@ -112,8 +112,8 @@ class Optimisers:
         for name, tensor in tensors.items():
             number, index, kind = name.split(".")
             parameter = optimisers[int(number)].parameters[int(index)]
-            # Copies, so that the optimiser does not update what it was restored from. Fused Adam walks through memory: its
-            # averages have to have the parameter's memory layout.
+            # Copied, because the optimiser updates it in place, and a snapshot may be restored again. Fused Adam walks
+            # through memory: its averages have to have the parameter's memory layout.
             layout = parameter if tensor.shape == parameter.shape else tensor
             states[int(number)].setdefault(int(index), {})[kind] = torch.empty_like(layout).copy_(tensor)
         for scheduled, state in zip(optimisers, states, strict=True):
