@@ -56,6 +56,7 @@ def test_a_unit_that_breaks_a_bound_leaves_nothing_behind() -> None:
     def build(shift: int) -> int:
         builder.convolve(convolution(), 0, 1.0, 3)
         if shift > 5:
+            builder.convolve(convolution(), 0, 1.0, 3)
             raise BoundBroken
         return shift
 

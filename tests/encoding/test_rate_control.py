@@ -81,10 +81,11 @@ def test_lambda_stays_in_its_range(bits: float, end: float) -> None:
 
 
 def test_the_last_target_counts() -> None:
-    rate, _ = controller(1.5, [2000.0])
+    rate, steps = controller(1.5, [2000.0])
     rate.set_target(4000.0)
-    rate.update_lambda(0.1)
+    rate.steer(0.1)
     assert rate.rd_lambda == pytest.approx(1.5 * 0.5 ** (24 * 0.1))
+    assert steps.shifts == [pytest.approx(8 * 0.4)]
 
 
 @pytest.mark.parametrize(
