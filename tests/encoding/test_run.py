@@ -238,7 +238,8 @@ def test_damaged_checkpoints(tmp_path: Path) -> None:
     objects = tmp_path / "objects.npz"
     with objects.open("wb") as file:
         np.savez(file, meta=np.array([{"a": 1}], dtype=object))
-    for bad in (b"", b"PK", data[:1000], data[: len(data) // 2], data[:-30], objects.read_bytes()):
+    unclosed = data.replace(b"{'descr'", b"{('escr'", 1)
+    for bad in (unclosed, b"", b"PK", data[:1000], data[: len(data) // 2], data[:-30], objects.read_bytes()):
         path.write_bytes(bad)
         with pytest.raises(InputError, match="not a checkpoint"):
             checkpoint.restore(new_fit(), path)

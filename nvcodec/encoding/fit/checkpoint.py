@@ -11,6 +11,7 @@ import dataclasses
 import json
 import os
 import time
+import tokenize
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,5 +155,7 @@ def _reading(path: Path) -> Iterator[dict[str, Any]]:
         TypeError,
         RuntimeError,
         AttributeError,
+        SyntaxError,
+        tokenize.TokenError,  # NumPy reads an array's header as Python source
     ):
         raise InputError(f"{path} is not a checkpoint, or is damaged") from None
