@@ -39,7 +39,17 @@ Command = tuple[str, ...]
 HALVES: dict[str, Sequence[Bug]] = {"decoder": decoder_bugs.BUGS, "encoder": encoder_bugs.BUGS}
 CONFORMANCE: Command = (sys.executable, "tools/conformance.py", "--in-process", "nvcodec")
 # Without its own setting of the path, which would put this repository before the copy.
-PYTEST: Command = (sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-o", "pythonpath=tools tests")
+PYTEST: Command = (
+    sys.executable,
+    "-m",
+    "pytest",
+    "-x",
+    "--tb=no",
+    "-p",
+    "no:cacheprovider",
+    "-o",
+    "pythonpath=tools tests",
+)
 TEST_FAILED = 1  # pytest's exit status; others mean that no test has judged the bug
 UNIMPORTABLE = Bug("cannot be imported", "errors.py", "from __future__ import annotations", "raise ImportError")
 TIMEOUT_SECONDS = 1800
