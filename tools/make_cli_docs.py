@@ -72,7 +72,7 @@ def _meaning(option: click.Option, context: click.Context) -> str:
     return (f"{text} [{listed}]" if listed else text).replace("|", "\\|")
 
 
-def _range(kind: click.ParamType) -> str:
+def _range(kind: object) -> str:
     """Return the range of a number in words; empty for anything else."""
     if not isinstance(kind, (click.IntRange, click.FloatRange)):
         return ""
