@@ -27,12 +27,13 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that a Markdown renderer gives a page's headings."""
+    """Return a page's anchors: those that a Markdown renderer gives its headings, and those set by hand."""
+    text = FENCE.sub("", page.read_text())
     found: dict[str, int] = {}
-    result = set()
-    for heading in re.findall(r"(?m)^#+ +(.*?) *$", FENCE.sub("", page.read_text())):
-        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
-        anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+    result = set(re.findall(r'<a id="([^"]+)"', text))
+    for heading in re.findall(r"(?m)^#+ +(.*?) *$", text):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        anchor = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
         count = found[anchor] = found.get(anchor, -1) + 1
         result.add(f"{anchor}-{count}" if count else anchor)
     return result
@@ -78,7 +79,7 @@ def parse(line: str) -> None:
 def test_command_lines_parse(page: Path) -> None:
     for line in command_lines(page):
         if is_usage(line):
-            names = {flag for parameter in _parameters(line) for flag in parameter.opts}
+            names = {"--help", *(flag for parameter in _parameters(line) for flag in parameter.opts)}
             assert {word for word in line.split() if re.fullmatch("-{1,2}[a-z][a-z-]*", word)} <= names, line
         else:
             parse(line)
