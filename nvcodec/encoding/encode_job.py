@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -66,7 +65,7 @@ class EncodeJob:
         self.device = pick_device(config.device)
         self.clock = Clock()
         self.outputs = [] if output is None else output_names(os.fspath(output), config.target_sizes)
-        # Of several fits at once no checkpoint is kept.
+        # A checkpoint holds one fit, and layers that are fitted jointly have several.
         self.checkpoint_path = None if config.joint else checkpoint.path_beside(output)
         self.files: list[list[Encoded]] = []
 
@@ -134,8 +133,7 @@ class EncodeJob:
         if isinstance(source, Clip):
             return source
         if isinstance(source, torch.Tensor):
-            rate: Fraction = self.config.frame_rate or DEFAULT_FPS
-            return Clip(source.cpu(), *steady(len(source), rate))
+            return Clip(source.cpu(), *steady(len(source), self.config.frame_rate or DEFAULT_FPS))
         return read_clip(source, selection, self.config.frame_rate, memory_for_frames(self.config.max_memory))
 
     def plan_layers(self, clip: Clip) -> tuple[bytes, Sequence[int | None]]:

@@ -97,8 +97,8 @@ def save_bits(
     if margin < 0:
         return
     initial = good = Snapshot(fit)
-    enough = math.log2(fit.quant_steps.bits().item())  # octaves of bits that reach the target by ``margin``
-    failed: tuple[float, float] | None = None  # octaves of bits that do not reach it, and their (negative) margin
+    enough = math.log2(fit.quant_steps.bits().item())  # log2 of bits that reach the target by ``margin``
+    failed: tuple[float, float] | None = None  # log2 of bits that do not, and their (negative) margin
     least = math.log2(MIN_BITS_PER_VALUE * fit.quant_steps.stored_values)
     for _ in range(SAVING_ATTEMPTS):
         if margin <= SAVING_TOLERANCE_DB or enough <= least or should_stop():
@@ -108,7 +108,7 @@ def save_bits(
         else:
             bits = enough - min(MAX_SAVING_OCTAVES, margin / DB_PER_BITS_DOUBLING)
         bits = max(bits, least)
-        fit.rate.set_target(2**bits)
+        fit.rate_control.set_target(2**bits)
         fit.extend(max(SAVING_PART, SAVING_MIN_STEPS / fit.budget.step))
         run(fit, on_progress, should_stop=should_stop)
         new_margin = fit.finish().psnr(fit.frames) - target_db - SAFETY_DB

@@ -51,11 +51,11 @@ def run_to_size(
     """
     halfway = 1 - fit.options.quantised / 2
     for number, end in enumerate((halfway, 1.0)):
-        if len(fit.rate.targets) == number and not should_stop():  # a fit resumed in this part has its target
+        if len(fit.rate_control.targets) == number and not should_stop():  # a fit resumed in this part has its target
             with fit.budget.clock.phase(OVERHEAD):
                 used, available = counter.measure(fit.finish(), file_bytes)
                 bits_per_byte = fit.quant_steps.bits().item() / used
-                fit.rate.set_target(max(1.0, bits_per_byte * FILL_AIM * available))
+                fit.rate_control.set_target(max(1.0, bits_per_byte * FILL_AIM * available))
 
         def ended(end: float = end) -> bool:
             return should_stop() or fit.budget.spent() >= end

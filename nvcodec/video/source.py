@@ -165,8 +165,8 @@ class _VideoFile:
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = "AUTO"
         self.time_base: Fraction | None = self.stream.time_base
-        rate = self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
-        self.typical_duration = max(1, round(1 / (rate * self.time_base))) if self.time_base else 1
+        fps = self.stream.average_rate or self.stream.guessed_rate or DEFAULT_FPS
+        self.typical_duration = max(1, round(1 / (fps * self.time_base))) if self.time_base else 1
 
     def frames(self) -> Iterator[tuple[_RGB, _FrameInfo]]:
         """Decode all frames, and warn on stderr where some do not decode."""

@@ -110,7 +110,7 @@ def test_steps_move_until_weights_cost_what_they_may(clip: torch.Tensor) -> None
     fit = Fit(clip, solve(20_000, 64, 48, 6), FitOptions(steps=50), CPU)
     run(fit, should_stop=lambda: fit.quantised)
     allowed = 0.8 * fit.quant_steps.bits().item()
-    fit.rate.set_target(allowed)
+    fit.rate_control.set_target(allowed)
     run(fit, should_stop=lambda: fit.budget.step == 49)
     assert fit.quant_steps.bits().item() == pytest.approx(allowed, rel=0.03)
 

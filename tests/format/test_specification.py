@@ -76,7 +76,7 @@ def test_limits_are_those_of_the_specification() -> None:
 def test_levels_are_those_of_the_specification() -> None:
     for name, field in (
         ("width x height", "pixels"),
-        ("multiplications a frame, all layers", "multiplications_per_pixel"),
+        ("multiplications per frame, all layers", "multiplications_per_pixel"),
         ("elements alive at once, all layers", "elements"),
         ("and which as a whole has: frames", "frames"),
         ("weights, biases and latents", "parameters"),

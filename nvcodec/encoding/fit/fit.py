@@ -16,7 +16,7 @@ from nvcodec.encoding.fit.budget import OVERHEAD, STEPS, Budget
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.frame_sampler import FrameSampler
 from nvcodec.encoding.fit.losses import SQUARED_ERROR, Loss
-from nvcodec.encoding.fit.optimisers import adam, network_optimisers
+from nvcodec.encoding.fit.optimisers import Optimisers, adam
 from nvcodec.encoding.fit.rate_control import RateController, rate_term
 from nvcodec.encoding.model.decoder_network import MID_GREY, Decoder, Reference, ReferenceLayer
 from nvcodec.encoding.model.encoder_network import Encoder
@@ -28,8 +28,6 @@ from nvcodec.errors import UsageError
 from nvcodec.metrics import psnr
 from nvcodec.video.frames import Frames, checksum
 
-GRID_LR = 0.02  # Adam's for the values of feature grids
-STEP_LR = 1.6  # Adam's for quantisation steps, in eighths of an octave
 RELATIVE_LATENT_LR = 0.03  # Adam's for latents, relative to their root mean square
 RESIDUAL_GAIN = 4.0  # amplification of the residual that the encoder of an enhancement layer sees
 
@@ -88,7 +86,7 @@ class Fit:
     Attributes:
         phase: see :class:`Phase`.
         budget: what may be spent and has been spent; ``budget.step`` counts the training steps.
-        rate: rate control.
+        rate_control: steers lambda and the quantisation steps to a target.
         quant_steps: the quantisation steps, learned if ``options.rd_lambda`` is above 0.
         fixed_latents: the latents of all frames, from phase DECODER on.
     """
@@ -110,20 +108,14 @@ class Fit:
             half.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.quant_steps = LearnedSteps(self.decoder).to(device).requires_grad_(options.rd_lambda > 0)
         self.network = nn.ModuleList([self.encoder, self.decoder, self.quant_steps])
-        step_parameters = list(self.quant_steps.parameters())
         grids = [grid.values for grid in self.decoder.grids.values()]
-        apart = {id(parameter) for parameter in (*grids, *step_parameters)}
-        weights = [parameter for parameter in self.network.parameters() if id(parameter) not in apart]
-        self.optimisers = [*network_optimisers(weights, options), adam(step_parameters, STEP_LR)]
-        if grids:
-            self.optimisers.append(adam(grids, GRID_LR))
-        self.network_optimisers = len(self.optimisers)  # those of latents follow
+        self.optimisers = Optimisers(self.network, grids, list(self.quant_steps.parameters()), options)
         self.latent_lrs: list[float] = []
         self.frames = frames.to(device) if isinstance(frames, torch.Tensor) else frames
         self.noise = [z.to(device) for z in sample_noise(shape, options.seed % 2**32)]
         self.sampler = FrameSampler(len(frames), options.seed)
         self.budget = Budget(options, len(frames))
-        self.rate = RateController(self.quant_steps, options.rd_lambda, window=options.quantised)
+        self.rate_control = RateController(self.quant_steps, options.rd_lambda, window=options.quantised)
         self.phase = Phase.ENCODER
         self.fixed_latents: list[torch.Tensor] | None = None
 
@@ -139,11 +131,6 @@ class Fit:
     def quantised(self) -> bool:
         """Whether quantisation is in the loop."""
         return self.phase is Phase.QUANTISED
-
-    @property
-    def learns_steps(self) -> bool:
-        """Whether bytes count, and quantisation steps are learned."""
-        return self.options.rd_lambda > 0
 
     @functools.cached_property
     def frames_crc(self) -> int:
@@ -161,11 +148,11 @@ class Fit:
             lr_factor = self.budget.lr_factor()
             with torch.enable_grad():
                 loss, error = self.objective(pictures, frames)
-            self.clear_gradients()
+            self.optimisers.clear_gradients()
             loss.backward()  # type: ignore[no-untyped-call]
-            self.update(lr_factor)
+            self.optimisers.step(lr_factor)
             if self.quantised:
-                self.rate.steer(self.budget.step_share / self.rate.window)
+                self.rate_control.steer(self.budget.step_share / self.rate_control.window)
         self.budget.count_step()
         return error
 
@@ -178,17 +165,6 @@ class Fit:
         elif budget.spent() >= options.encoder or budget.step * options.batch >= encoder_frames:
             self.fix_latents()
 
-    def clear_gradients(self) -> None:
-        """Zero the gradients of the network and of fixed latents."""
-        self.network.zero_grad(set_to_none=True)
-        for latent in self.fixed_latents or ():
-            latent.grad = None
-
-    def update(self, lr_factor: float) -> None:
-        """Update everything that has a gradient, at ``lr_factor`` of the peak learning rates."""
-        for optimiser in self.optimisers:
-            optimiser.step(lr_factor)
-
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what a training step minimises, and the mean squared error beside it.
 
@@ -196,7 +172,7 @@ class Fit:
             pictures: the source, [batch, 3, height, width].
             frames: their frame numbers.
         """
-        if self.quantised and self.learns_steps:
+        if self.quantised and self.rate_control.active:
             self.quant_steps.apply_to_decoder()
         decoded, own_z = self.reconstruct(pictures, frames)
         loss = self.loss(decoded, pictures, frames)
@@ -204,10 +180,10 @@ class Fit:
             raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
         for z in own_z:
             loss = loss + self.options.normality * abnormality(z)
-        if self.quantised and self.learns_steps:
+        if self.quantised and self.rate_control.active:
             lower_layer_bits = self.decoder.reference.bits if self.decoder.reference else 0.0
-            bits = self.rate.measure_bits(self.budget.step)
-            loss = loss + rate_term(loss, bits, self.rate.rd_lambda, lower_layer_bits)
+            bits = self.rate_control.measure_bits(self.budget.step)
+            loss = loss + rate_term(loss, bits, self.rate_control.rd_lambda, lower_layer_bits)
         return loss, F.mse_loss(decoded.detach(), pictures)
 
     def reconstruct(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -243,7 +219,7 @@ class Fit:
         """Use these latents from now on; they are learned, at these rates, while quantisation is in the loop."""
         self.fixed_latents = self.quant_steps.latents = latents
         self.latent_lrs = lrs
-        self.optimisers += [adam([latent], lr) for latent, lr in zip(latents, lrs, strict=True)]
+        self.optimisers.of_latents = [adam([latent], lr) for latent, lr in zip(latents, lrs, strict=True)]
 
     def start_quantisation(self) -> None:
         """Enter phase QUANTISED, unless it has been entered or is not wanted; fixes the latents first."""
@@ -272,7 +248,7 @@ class Fit:
 
     def extend(self, part: float) -> None:
         """Go on after the end for ``part`` of what has been spent, and meet the rate's target within that time."""
-        self.rate.window = self.budget.extend(part)
+        self.rate_control.window = self.budget.extend(part)
 
     def finish(self) -> Fitted:
         """Make the network what a file would hold, quantised if that is wanted, and return it; the fit may go on."""
@@ -280,11 +256,6 @@ class Fit:
         if self.quantised:
             with torch.no_grad():
                 self.quant_steps.apply_to_decoder()
-        return self.fitted
-
-    @property
-    def fitted(self) -> Fitted:
-        """The network as it is now."""
         return Fitted(self.decoder, self.latents(), self.noise)
 
     @torch.no_grad()

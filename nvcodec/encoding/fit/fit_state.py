@@ -9,19 +9,18 @@ from typing import Any
 import torch
 
 from nvcodec.encoding.fit.fit import Fit, Phase
-from nvcodec.encoding.fit.optimisers import load_optimiser_tensors, optimiser_tensors
 
 
 def state_of(fit: Fit) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return everything that is needed to continue a fit: tensors, and values that JSON can hold."""
     tensors = {f"network.{name}": value for name, value in fit.network.state_dict().items()}
-    tensors |= {f"optimiser.{name}": value for name, value in optimiser_tensors(fit.optimisers).items()}
+    tensors |= {f"optimiser.{name}": value for name, value in fit.optimisers.tensors().items()}
     tensors |= {f"latents.{number}": latent.detach() for number, latent in enumerate(fit.fixed_latents or ())}
     tensors["order"] = fit.sampler.generator.get_state()
     plain = {
         "phase": fit.phase.name,
         "budget": fit.budget.state(),
-        "rate": fit.rate.state(),
+        "rate_control": fit.rate_control.state(),
         "queue": list(fit.sampler.queue),
         "latent_steps": [step.item() for step in fit.decoder.latent_steps or ()],
         "latent_lrs": fit.latent_lrs,
@@ -36,7 +35,7 @@ def restore(fit: Fit, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, A
         KeyError, ValueError, RuntimeError: the state is that of another fit.
     """
     fit.budget.load(plain["budget"])
-    fit.rate.load(plain["rate"])
+    fit.rate_control.load(plain["rate_control"])
     fit.sampler.queue = list(plain["queue"])
     phase = Phase[plain["phase"]]
     fit.decoder.release()
@@ -48,7 +47,7 @@ def restore(fit: Fit, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, A
     fit.network.load_state_dict(_without_prefix(tensors, "network."))
     if phase is Phase.QUANTISED:
         fit.quant_steps.apply_to_decoder()
-    del fit.optimisers[fit.network_optimisers :]
+    fit.optimisers.of_latents = []
     fit.fixed_latents = None
     latents = _without_prefix(tensors, "latents.")
     if phase is not Phase.ENCODER:
@@ -57,7 +56,7 @@ def restore(fit: Fit, tensors: Mapping[str, torch.Tensor], plain: Mapping[str, A
         if phase is Phase.QUANTISED:
             fit.learn_latents()
     fit.phase = phase
-    load_optimiser_tensors(fit.optimisers, _without_prefix(tensors, "optimiser."))
+    fit.optimisers.load(_without_prefix(tensors, "optimiser."))
     fit.sampler.generator.set_state(tensors["order"])
 
 

@@ -30,7 +30,7 @@ def fit_jointly(fits: Sequence[Fit], steps: int | None, seconds: float | None, s
     start = time.monotonic()
     steps_done, share, step_share = 0, 0.0, 0.0
     for fit in fits:
-        fit.rate.set_target(fit.quant_steps.bits().item())
+        fit.rate_control.set_target(fit.quant_steps.bits().item())
     while share < 1 and not should_stop():
         joint_step(fits, JOINT_LR_FACTOR * lr_factor(1.0, 1 - share), step_share)
         steps_done += 1
@@ -52,20 +52,20 @@ def joint_step(fits: Sequence[Fit], learning_rate_factor: float, step_share: flo
     total, bits = source.new_zeros(()), source.new_zeros(())
     reference: Reference | None = None
     for fit in fits:
-        if fit.learns_steps:
+        if fit.rate_control.active:
             fit.quant_steps.apply_to_decoder()
-        fit.clear_gradients()
+        fit.optimisers.clear_gradients()
         picture, features = fit.decode(frames, reference)
         loss = fit.loss(picture, source, frames)
-        bits = bits + fit.rate.measure_bits(fit.budget.step)
+        bits = bits + fit.rate_control.measure_bits(fit.budget.step)
         # The logarithm's derivative: a loss divided by its own value changes as its dB do.
-        total = total + (loss + rate_term(loss, bits, fit.rate.rd_lambda)) / loss.detach()
+        total = total + (loss + rate_term(loss, bits, fit.rate_control.rd_lambda)) / loss.detach()
         # Layers above read 8-bit pictures.
         eight_bit = (picture * 255).round().clamp(0, 255) / 255
         reference = ste(picture.clamp(0, 1), eight_bit), features
     total.backward()  # type: ignore[no-untyped-call]
     for fit in fits:
-        fit.update(learning_rate_factor)
+        fit.optimisers.step(learning_rate_factor)
         fit.budget.step += 1
-        if fit.learns_steps:
-            fit.rate.update_lambda(step_share)
+        if fit.rate_control.active:
+            fit.rate_control.update_lambda(step_share)

@@ -48,6 +48,11 @@ class RateController:
         self.targets: list[float] = []
         self.recent_bits: list[float] = []
 
+    @property
+    def active(self) -> bool:
+        """Whether bytes count: there is a rate term in the loss, and quantisation steps are learned."""
+        return self.rd_lambda > 0
+
     def set_target(self, bits: float) -> None:
         """From now on, steer to ``bits``, as estimated by :meth:`LearnedSteps.bits`."""
         self.targets.append(bits)
@@ -69,7 +74,7 @@ class RateController:
         if not self.targets:
             return
         target = self.targets[-1]
-        if self.rd_lambda:
+        if self.active:
             bits, max_shift = statistics.mean(self.recent_bits), MAX_STEP_SHIFT * share
             self.update_lambda(share)
         else:
