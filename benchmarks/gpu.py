@@ -89,7 +89,7 @@ def multiplications_per_second(device: torch.device) -> float:
 
 def frames_fitted_per_second(frames: Any, shape: NetworkShape, device: torch.device, way: str) -> float:
     """Return the frames fitted per second once the latents are fixed, as in most of a fit; the first steps warm up."""
-    fit = Fit(frames, shape, FitOptions(steps=10**6, encoder=0.0, **WAYS[way]), device)
+    fit = Fit(frames, shape, FitOptions(steps=10**6, encoder_share=0.0, **WAYS[way]), device)
     for steps in (PROBE_STEPS // 3, PROBE_STEPS):
         if device.type == "cuda":
             torch.cuda.synchronize()

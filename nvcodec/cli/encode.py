@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 @click.option(
     "--target-size",
     type=FileSizesType(),
-    help="Size of the file, such as 150kB; it will be at most 2 % smaller. Several, separated by commas, make several "
-    "files from one fit, named by the {} in OUTPUT. Exit code 6 if it is missed.",
+    help="Size of the file, such as 150kB: at most that, and at least 98 % of it; else exit code 6. Several, separated by "
+    "commas, make several files from one fit, named by the {} in OUTPUT.",
 )
 @click.option("--bitrate", type=BitrateType(), help="The same target in bits per second, such as 250k.")
 @click.option(
@@ -81,7 +81,8 @@ if TYPE_CHECKING:
     type=float,
     default=EncodeConfig.rd_lambda,
     show_default=True,
-    help="Rate-distortion trade-off: dB of PSNR that justify doubling the file; 0 ignores size.",
+    help="Rate-distortion trade-off: dB of PSNR that justify doubling the file; 0 ignores size. "
+    "With a target size, where lambda starts.",
 )
 @click.option(
     "--skip",
