@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 @click.option(
     "--target-size",
     type=FileSizesType(),
-    help="Size of the file, such as 150kB: at most that, and at least 98 % of it; else exit code 6. Several, separated by "
-    "commas, make several files from one fit, named by the {} in OUTPUT.",
+    help="Size of the file, such as 150kB: at most that, and at least 98 % of it; else exit code 6. Several, separated "
+    "by commas, make several files from one fit, named by the {} in OUTPUT.",
 )
 @click.option("--bitrate", type=BitrateType(), help="The same target in bits per second, such as 250k.")
 @click.option(

@@ -247,7 +247,7 @@ class Fit:
             latent.requires_grad_(False)
 
     def extend(self, part: float) -> None:
-        """Go on after the end for ``part`` of what has been spent, and meet the target of rate control within that time."""
+        """Go on after the end for ``part`` of what has been spent, and meet rate control's target within that time."""
         self.rate_control.window = self.budget.extend(part)
 
     def finish(self) -> Fitted:
