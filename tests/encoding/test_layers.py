@@ -124,13 +124,6 @@ def test_interrupted_in_the_second_layer(tmp_path: Path, step: int) -> None:
     assert not list(tmp_path.glob("*.checkpoint"))
 
 
-def test_time_is_shared() -> None:
-    made = nvcodec.encode(CLIP, size="9k,7k", time_limit=4, device="cpu")
-    assert len(made.layers) == 2
-    assert made.layers[1].psnr > made.layers[0].psnr
-    assert sum(made.seconds.values()) < 8
-
-
 def test_joint_fitting_keeps_the_layers_and_changes_all() -> None:
     options = {"size": "8k,8k", "steps": 120, "device": "cpu"}
     apart, together = (nvcodec.encode(CLIP, joint=wanted, **options) for wanted in (False, True))  # type: ignore[arg-type]

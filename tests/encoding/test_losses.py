@@ -60,6 +60,17 @@ def test_only_ratios_of_weights_count() -> None:
     )
 
 
+@pytest.mark.parametrize("frames", [[0], [2], [3, 1], [1, 1]])
+def test_weights_are_those_of_the_frame(frames: list[int]) -> None:
+    """Masks that differ from frame to frame: one corner more in each."""
+    weights = torch.zeros_like(CLIP)
+    for frame, corner in enumerate(((0, 0), (0, 39), (31, 0), (31, 39))):
+        weights[frame:, :, corner[0], corner[1]] = 60
+    a, b = torch.rand(2, len(frames), 3, 32, 40)
+    errors = (a - b).square() * weights[frames] / weights.double().mean()
+    assert PictureLoss("l2", weights)(a, b, frames).item() == pytest.approx(errors.mean().item(), rel=1e-5)
+
+
 def test_identity() -> None:
     names = {identity(PictureLoss(name)) for name in LOSSES}
     assert len(names | {identity(PictureLoss("l2", masks())), identity(PictureLoss("l2", CLIP))}) == 5

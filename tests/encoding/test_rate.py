@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +16,12 @@ from nvcodec.encoding.fit import checkpoint
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.fit.fit_loop import run
 from nvcodec.encoding.fit.fit_options import FitOptions
-from nvcodec.encoding.fit.rate_control import rate_term
 from nvcodec.encoding.model.decoder_network import Decoder
 from nvcodec.encoding.model.network_shape import FeatureGridShape
 from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.encoding.quantizer.initial_steps import set_initial_steps
 from nvcodec.encoding.quantizer.learned_steps import QUARTERS, LearnedSteps
 from nvcodec.encoding.quantizer.nearest_steps import factor_of
-from nvcodec.errors import UsageError
 from nvcodec.format.stream_reader import read_stream
 
 CPU = torch.device("cpu")
@@ -130,15 +127,6 @@ def test_bits_are_about_the_entropy() -> None:
     assert rounding.bits().item() == pytest.approx(total, rel=0.2)
 
 
-def test_price() -> None:
-    """Twice the bits cost ``worth`` dB of the loss, at the margin."""
-    loss = torch.tensor(0.01)
-    bits = torch.tensor(5000.0, requires_grad=True)
-    rate_term(loss, bits, 1.5).backward()
-    octave = 5000 * math.log(2) * bits.grad.item()  # type: ignore[union-attr]
-    assert octave == pytest.approx(0.01 * 1.5 * math.log(10) / 10)
-
-
 def test_rate_buys_bytes() -> None:
     noise = torch.randn(CLIP.shape, generator=torch.Generator().manual_seed(0))
     clip = (CLIP + 12 * noise).clamp(0, 255).round().to(torch.uint8)
@@ -172,9 +160,3 @@ def test_without_rate_steps_stay() -> None:
     before = fit.quant_steps.fineness.detach().clone()
     run(fit)
     assert torch.equal(fit.quant_steps.fineness, before)
-
-
-@pytest.mark.parametrize("worth", [-1.0, 21.0, math.nan])
-def test_bad_lambda(worth: float) -> None:
-    with pytest.raises(UsageError, match="`rd_lambda` takes dB"):
-        nvcodec.encode(CLIP, size=30_000, steps=1, rd_lambda=worth)

@@ -267,16 +267,6 @@ def test_run_to_a_quality() -> None:
     assert encoded.psnr >= 30
 
 
-def test_a_gain_is_learned() -> None:
-    """Where winding down brings less than was thought, the fit goes on and gets there."""
-    clip = moving_squares(4, 48, 64)
-    fit = Fit(clip, solve(30_000, 64, 48, 4), FitOptions(steps=600), CPU)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nvcodec.encoding.quality_target.EXPECTED_COOLDOWN_GAIN_DB", 25.0)
-        run_to_quality(fit, 38.0)
-    assert quality(fit) >= 38
-
-
 def test_a_quality_out_of_reach() -> None:
     fit = new_fit(steps=60)
     run_to_quality(fit, 60.0)

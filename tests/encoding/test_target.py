@@ -17,7 +17,7 @@ from nvcodec.encoding.fit.fit_loop import run
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.encoding.sizing import Sizing
-from nvcodec.errors import Interrupted, UsageError
+from nvcodec.errors import Interrupted
 from nvcodec.format.stream_reader import read_stream
 
 CPU = torch.device("cpu")
@@ -158,15 +158,3 @@ def test_targets_on_the_command_line(clip: torch.Tensor, tmp_path: Path, capfd: 
     ):
         assert command([*common, *out, *bad]) == 2
         assert len(capfd.readouterr().err.splitlines()) == 1
-
-
-def test_contradictions(clip: torch.Tensor) -> None:
-    for options in (
-        {},
-        {"target_size": 0},
-        {"target_size": []},
-        {"bitrate": -1.0},
-        {"bitrate": 9.0, "target_psnr": 9.0},
-    ):
-        with pytest.raises(UsageError):
-            nvcodec.encode(clip, steps=1, **options)  # type: ignore[arg-type]
