@@ -32,6 +32,8 @@ from nvcodec.format.payloads import pack_latents
 from nvcodec.format.units import LatentsHead
 
 NETWORKS: dict[str, tuple[Any, Any]] = {"DNeRV": (DNeRVShape, DNeRV), "FFNeRV": (FFNeRVShape, FFNeRV)}
+#: Names in the bytes of fields of a shape that have other names in the code.
+STORED_NAMES = {"embedding_channels": "embedding", "feature_grids": "grids", "reference_channels": "below"}
 MAX_BIAS_SHIFT = 14  # the unit of biases is at least 2^-14
 
 
@@ -39,7 +41,8 @@ def write(fitted: Fitted) -> bytes:
     """Return everything that decodes a network; it has to be fitted with quantisation in the loop."""
     decoder = fitted.decoder
     assert decoder.latent_steps is not None, "quantisation has to be in the loop"
-    head = json.dumps([type(decoder).__name__, dataclasses.asdict(decoder.shape)], separators=(",", ":")).encode()
+    shape = {STORED_NAMES.get(field, field): size for field, size in dataclasses.asdict(decoder.shape).items()}
+    head = json.dumps([type(decoder).__name__, shape], separators=(",", ":")).encode()
     out = bytearray(varint(len(head)) + head)
     stored = [(integers(latent, step), step) for latent, step in zip(fitted.latents, decoder.latent_steps, strict=True)]
     stored += [(grid.integers(), grid.quant_step) for grid in decoder.grids.values() if grid.quant_step is not None]
@@ -64,9 +67,11 @@ def write(fitted: Fitted) -> bytes:
 def read(data: bytes) -> Fitted:
     """Return the network that :func:`write` stored, on the CPU."""
     cursor = Cursor(data, "the network")
-    name, sizes = json.loads(bytes(cursor.take(cursor.varint())))
-    shape_of, network_of = NETWORKS[name]
-    shape = shape_of(**{field: tuple(size) if isinstance(size, list) else size for field, size in sizes.items()})
+    network, sizes = json.loads(bytes(cursor.take(cursor.varint())))
+    shape_of, network_of = NETWORKS[network]
+    fields = {stored: field for field, stored in STORED_NAMES.items()}
+    sizes = {fields.get(name, name): tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}
+    shape = shape_of(**sizes)
     decoder = network_of(shape)
     latents = [_read_values(cursor, plane) for plane in shape.latent_planes]
     decoder.latent_steps = [step for _, step in latents]

@@ -74,7 +74,7 @@ def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dic
     if variant == FLOAT:
         first = next(iter(VARIANTS.values()))
         shape = solve(PARAMETERS, clip.width, clip.height, len(clip.frames), first["skip"], first["z_gain"])
-        options = FitOptions(steps, seed=seed, rep=first["block"] == "rep", quantised=0.0)
+        options = FitOptions(steps, seed=seed, rep=first["block"] == "rep", quantised_share=0.0)
         fit = Fit(clip.frames, shape, options, torch.device("cpu"))
         run(fit, reports.append)
         return {

@@ -2,10 +2,10 @@
 
     python benchmarks/before.py CLIPS_FOLDER OLDER_CHECKOUT benchmarks/before.json [--jobs 2] [--only CLIP] [--older]
 
-The older one encodes four sizes of each clip with its defaults; for each of them this one is to make a file of 0.6
-times the bytes in as much processor time. Every encode is a process with one thread, --jobs at a time; its time is the
-processor's, all of it, reading and verifying included, and its clock is the processor's as well, so that what else the
-machine does is not counted. Results are added to the JSON as they come; what is there is not measured again.
+The older one encodes four sizes of each clip with its defaults; for each of them this one makes a file of 0.6 times
+the bytes in as much processor time. Every encode is a process with one thread, --jobs at a time. Its time is its whole
+processor time, reading and verifying included, and its own clock is that of the processor as well, so that other
+processes do not count. Results are added to the JSON as they come; what is already there is skipped.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any
 import click
 from machine import provenance
 
-SHARE = 0.6
-#: The command line, by the processor's time of this process.
+BYTES_SHARE = 0.6  # size of this one's files relative to the older one's
+#: The command line, with the processor time of its process as its clock.
 RUN = "import runpy, time; time.monotonic = time.process_time; runpy.run_module('nvcodec', run_name='__main__')"
-MISSED = 6  # the exit code of a file that is not as large as it should be; its point counts all the same
-HERE = Path(__file__).resolve().parent.parent
+MISSED = 6  # exit code if the file misses its size; its point counts all the same
+ROOT = Path(__file__).resolve().parent.parent
 #: Source and selection of each clip, and sizes.
 CLIPS: dict[str, tuple[str, list[str], list[int]]] = {
     "bunny 320x160": (
@@ -54,7 +54,7 @@ CLIPS: dict[str, tuple[str, list[str], list[int]]] = {
 
 
 def encode(checkout: Path, source: Path, options: list[str]) -> dict[str, Any]:
-    """One encode by the nvcodec in ``checkout``: its own summary, and the processor's seconds."""
+    """Encode with the nvcodec in ``checkout``; returns its own summary and the processor time in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", RUN, "encode", str(source), "-o", f"{folder}/out.sdmn", *options]
         log = Path(folder, "summary.json")
@@ -103,8 +103,8 @@ def main(folder: Path, older: Path, output: Path, jobs: int, only: tuple[str, ..
         point(name, "older", size, older.resolve(), ["--size", str(size)])
         if not older_only:
             seconds = results[name]["older"][str(size)]["processor_seconds"]
-            target = round(SHARE * results[name]["older"][str(size)]["file_bytes"])
-            point(name, "this", size, HERE, ["--target-size", str(target), "--time-limit", f"{seconds:.1f}s"])
+            target = round(BYTES_SHARE * results[name]["older"][str(size)]["file_bytes"])
+            point(name, "this", size, ROOT, ["--target-size", str(target), "--time-limit", f"{seconds:.1f}s"])
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         tasks = [pool.submit(pair, name, size) for name in only or CLIPS for size in CLIPS[name][2]]

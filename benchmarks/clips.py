@@ -1,9 +1,9 @@
-"""Size, quality, time and the price of integers, on real clips.
+"""Size, quality, time and the loss by integer arithmetic, on real clips.
 
     python benchmarks/clips.py CLIPS_FOLDER benchmarks/clips.json [--epochs E] [--only NAME]
 
-For each clip: an encode with the defaults; the same network in float and in integers, and the time both take for a
-frame. Results are added to the JSON as they come, and a clip that is already there is left out.
+For each clip: an encode with the defaults; then the same network in float and in integers, and the time per frame of
+both. Results are added to the JSON as they come, and a clip that is already there is skipped.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ CASES: dict[str, tuple[str, Any, Any, str, int | None, int | None]] = {
 
 
 def weights_over_entropy(stream: Stream) -> float:
-    """Bytes of weights and biases with their tables, over the order-0 empirical entropy of each tensor."""
-    spent = sum(
+    """Return the bytes of weights and biases with their tables, relative to each tensor's order-0 empirical entropy."""
+    coded = sum(
         entry.bytes
         for entry in stream.entries
         if entry.kind in ("weights", "skip_weights")
@@ -52,22 +52,22 @@ def weights_over_entropy(stream: Stream) -> float:
         for integers in (conv.weights, conv.biases):
             share = np.unique(integers, return_counts=True)[1] / integers.size
             entropy -= float((share * np.log2(share)).sum()) * integers.size / 8
-    return spent / entropy
+    return coded / entropy
 
 
-def seconds_a_frame(function: Callable[[int], Any], frames: int, rounds: int = 5) -> list[float]:
-    """Seconds a frame of each of ``rounds`` passes over ``frames`` frames, after one that warms up."""
-    taken = []
+def seconds_per_frame(function: Callable[[int], Any], frames: int, rounds: int = 5) -> list[float]:
+    """Return the seconds per frame of each of ``rounds`` passes over ``frames`` frames, after a warm-up pass."""
+    passes = []
     for _ in range(rounds + 1):
         start = time.perf_counter()
         for frame in range(frames):
             function(frame)
-        taken.append((time.perf_counter() - start) / frames)
-    return taken[1:]
+        passes.append((time.perf_counter() - start) / frames)
+    return passes[1:]
 
 
 def measure(folder: Path, name: str, epochs: float | None, device: str) -> dict[str, Any]:
-    """All figures of one case."""
+    """Return all figures of one case."""
     source, crop, scale, size, count, steps = CASES[name]
     clip = read_clip(folder / source, Selection(crop, scale, 0, count))
     start = time.perf_counter()
@@ -82,8 +82,8 @@ def measure(folder: Path, name: str, epochs: float | None, device: str) -> dict[
     sample = min(24, len(clip.frames))
     with torch.inference_mode(), encoded.fitted.decoder.in_float():
         in_float = encoded.fitted.psnr(clip.frames)
-        float_time = seconds_a_frame(encoded.fitted.picture, sample)
-    exact_time = seconds_a_frame(lambda frame: network.decode([frame]), sample)
+        float_time = seconds_per_frame(encoded.fitted.picture, sample)
+    exact_time = seconds_per_frame(lambda frame: network.decode([frame]), sample)
     return {
         "size": size,
         "frames": len(clip.frames),

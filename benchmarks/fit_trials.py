@@ -84,7 +84,7 @@ class EncoderToTheEnd(Fit):
     """The encoder is fitted until quantisation enters."""
 
     def fix_latents(self) -> None:
-        if self.budget.spent(1) > 1 - self.options.quantised:
+        if self.budget.spent(1) > 1 - self.options.quantised_share:
             super().fix_latents()
 
 
@@ -270,8 +270,8 @@ TRIALS: dict[str, tuple[type[Fit], dict[str, Any]]] = {
     AS_IT_IS: (Fit, {}),
     "float32 throughout": (Fit, {"bfloat16": False}),
     "encoder fitted for 80 %": (EncoderToTheEnd, {}),
-    "encoder fitted for 30 %": (Fit, {"encoder": 0.3, "encoder_epochs": 1e9}),
-    "encoder fitted for 5 %": (Fit, {"encoder": 0.05}),
+    "encoder fitted for 30 %": (Fit, {"encoder_share": 0.3, "encoder_epochs": 1e9}),
+    "encoder fitted for 5 %": (Fit, {"encoder_share": 0.05}),
     "latents learned after the encoder": (Learned, {}),
     "encoder by Adam": (EncoderByAdam, {}),
     "Adam 3e-3 alone, no Muon": (AdamAlone, {}),
@@ -285,7 +285,7 @@ TRIALS: dict[str, tuple[type[Fit], dict[str, Any]]] = {
     "warm-up 2 %": (Fit, {"warmup": 0.02}),
     "warm-up 10 %": (Fit, {"warmup": 0.1}),
     "cosine schedule": (Cosine, {}),
-    "quantisation in the last 10 %": (Fit, {"quantised": 0.1}),
+    "quantisation in the last 10 %": (Fit, {"quantised_share": 0.1}),
     "first 20 % at half size": (Progressive, {}),
     "last block on quarters": (Crops, {}),
     "weights averaged": (Averaged, {}),

@@ -1,13 +1,13 @@
-"""All that is owed on a GPU, in one call of under ten minutes.
+"""All measurements that need a GPU, in one call of less than ten minutes.
 
     python benchmarks/gpu.py CLIPS_FOLDER benchmarks/gpu.json [--device cuda] [--seconds 120] [--size-seconds 240]
 
 Checks that the golden streams, the conformance vectors, random networks and a fitted file decode on the device to the
-CPU's pixels; counts frames fitted a second in several ways, as a share of what the device multiplies; times decoding in
-batches, beside the float network, and with one to three layers; makes a file of 153 kB of Big Buck Bunny at 1280x640,
-for which x265 has 32.35 dB; and fits it with 0.75M until HNeRV's quality after 300 epochs is reached (32.81 dB), in
---seconds at most. A part is written as soon as it is done, in place of what the file has of it; --only chooses some. It
-tries itself out with
+CPU's pixels; measures how many frames are fitted per second in several ways, also as a share of the device's
+multiplications; measures decoding in batches, beside the float network, and with one to three layers; makes a file of
+153 kB of Big Buck Bunny at 1280x640, for which x265 has 32.35 dB; and fits 0.75M parameters to it until they reach
+HNeRV's quality after 300 epochs (32.81 dB), for at most --seconds. Each part is written as soon as it is done and
+replaces what OUTPUT holds of it; --only chooses some. A trial run on a CPU:
 
     --device cpu --scale 64x32 --size 30k --target 20 --seconds 8 --bytes 9000 --size-seconds 8
 """
@@ -44,10 +44,10 @@ from nvcodec.video.clip import Clip
 from nvcodec.video.frames import Frames
 from nvcodec.video.source import Selection, read_clip
 
-TRIAL_STEPS = 60
-FEW = 16  # frames that the CPU decodes as well, which takes it long
-TARGET = 32.81
-#: Ways to fit.
+PROBE_STEPS = 60
+MAX_CPU_FRAMES = 16  # that the CPU decodes for comparison, because it takes long
+TARGET_DB = 32.81
+#: Options of the fits whose speed is measured.
 WAYS: dict[str, dict[str, Any]] = {
     "float32": {"bfloat16": False},
     "bfloat16": {"bfloat16": True},
@@ -64,33 +64,33 @@ from conformance import decode_by_nvcodec, run_vectors  # noqa: E402
 
 
 def same_pixels(stream: Stream, device: str, batch: int, layers: int | None = None) -> bool:
-    """Whether the device and the CPU decode a stream to the same frames: the first few."""
-    few = range(min(FEW, stream.frames))
+    """Return whether the device and the CPU decode the first frames of a stream to the same pixels."""
+    few = range(min(MAX_CPU_FRAMES, stream.frames))
     ours, theirs = (Video(stream, device=name, batch=batch, layers=layers).decode(few) for name in (device, "cpu"))
     return all(torch.equal(a.cpu(), b) for a, b in zip(ours, theirs, strict=True))
 
 
 def trusted_kernels(network: ExactNetwork) -> dict[str, int]:
-    """How many convolutions the library's own kernel was exact for, and how many it was not."""
+    """Return for how many convolutions the library's own kernel was exact, and for how many it was not."""
     verdicts: list[bool] = []
-    for steps in network.steps:
-        for step in steps:
-            for cell in step.__closure__ or ():
+    for layer in network.kernels:
+        for kernel in layer:
+            for cell in kernel.__closure__ or ():
                 verdicts += getattr(cell.cell_contents, "trusted", {}).values()
     return {"library": sum(verdicts), "unfold": len(verdicts) - sum(verdicts)}
 
 
-def multiplications_a_second(device: torch.device) -> float:
-    """What the device reaches on large bfloat16 matrices."""
+def multiplications_per_second(device: torch.device) -> float:
+    """Return what the device reaches with large bfloat16 matrices."""
     side = 8192 if device.type == "cuda" else 512
     a = torch.randn(side, side, device=device, dtype=torch.bfloat16)
     return side**3 / (1e-3 * statistics.median(milliseconds(lambda: a @ a, device)))
 
 
-def frames_fitted_a_second(frames: Any, shape: NetworkShape, device: torch.device, way: str) -> float:
-    """In the part of the fit after the encoder's, which is most of it; the first steps warm up."""
-    fit = Fit(frames, shape, FitOptions(steps=10**6, encoder=0.0, **WAYS[way]), device)
-    for steps in (TRIAL_STEPS // 3, TRIAL_STEPS):
+def frames_fitted_per_second(frames: Any, shape: NetworkShape, device: torch.device, way: str) -> float:
+    """Return the frames fitted per second once the latents are fixed, as in most of a fit; the first steps warm up."""
+    fit = Fit(frames, shape, FitOptions(steps=10**6, encoder_share=0.0, **WAYS[way]), device)
+    for steps in (PROBE_STEPS // 3, PROBE_STEPS):
         if device.type == "cuda":
             torch.cuda.synchronize()
         start = time.perf_counter()
@@ -102,8 +102,8 @@ def frames_fitted_a_second(frames: Any, shape: NetworkShape, device: torch.devic
 
 
 def milliseconds(function: Any, device: torch.device, rounds: int = 7) -> list[float]:
-    """Times of some calls after two that warm up."""
-    taken = []
+    """Return the durations of some calls, after two that warm up."""
+    durations = []
     for _ in range(rounds + 2):
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -111,12 +111,12 @@ def milliseconds(function: Any, device: torch.device, rounds: int = 7) -> list[f
         function()
         if device.type == "cuda":
             torch.cuda.synchronize()
-        taken.append(1e3 * (time.perf_counter() - start))
-    return taken[2:]
+        durations.append(1e3 * (time.perf_counter() - start))
+    return durations[2:]
 
 
 def exactness(device: str) -> dict[str, Any]:
-    """Streams that have to decode to the same frames on the device and on the CPU, and whether they do."""
+    """Return which streams decode to the same pixels on the device and on the CPU, as all have to."""
     golden = sorted((ROOT / "tests" / "golden").glob("*/[!b]*.sdmn"))
     exact = {f"{path.parent.name}/{path.stem}": same_pixels(read_file(path), device, 3) for path in golden}
     random = [same_pixels(read_stream(write_stream(random_stream(seed, layers=2))), device, 3) for seed in range(40)]
@@ -129,21 +129,21 @@ def exactness(device: str) -> dict[str, Any]:
 
 
 def fitting_speed(frames: Frames, shape: NetworkShape, device: torch.device) -> dict[str, Any]:
-    """Frames fitted a second in each way, and what share of the device's multiplications that is."""
-    rate = multiplications_a_second(device)
-    ways = {way: frames_fitted_a_second(frames, shape, device, way) for way in WAYS}
-    # A step multiplies about three times as often as the decoder: forward, and twice backward.
-    share = {way: frames * 3 * shape.trunk_multiplications / rate for way, frames in ways.items()}
+    """Return the frames fitted per second in each way, and their share of the device's multiplications."""
+    multiplications = multiplications_per_second(device)
+    ways = {way: frames_fitted_per_second(frames, shape, device, way) for way in WAYS}
+    # A training step takes about three times the multiplications of decoding: forward, and twice backward.
+    share = {way: frames * 3 * shape.trunk_multiplications / multiplications for way, frames in ways.items()}
     return {
         "parameters": shape.parameters(len(frames)),
-        "device_multiplications_a_second": rate,
+        "device_multiplications_a_second": multiplications,
         "frames_a_second": ways,
         "share_of_device": share,
     }
 
 
 def decoding(encoded: nvcodec.Encoded, device: torch.device) -> dict[str, Any]:
-    """Whether a fitted file is exact on the device, and how long frames take in batches."""
+    """Return whether a fitted file is exact on the device, and how long its frames take in batches."""
     stream = read_stream(encoded.data)
     exact = {str(batch): same_pixels(stream, str(device), batch) for batch in (1, 3, 16)}
     network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device)
@@ -165,20 +165,20 @@ def decoding(encoded: nvcodec.Encoded, device: torch.device) -> dict[str, Any]:
 
 
 def by_layers(clip: Clip, size: str, device: torch.device) -> dict[str, Any]:
-    """How fast a file of three layers decodes with one, two and three of them, and whether it is exact."""
+    """Return the decoding speed of a file of three layers with one, two and three of them, and whether it is exact."""
     made = nvcodec.encode(clip, size=",".join([size] * 3), steps=60, joint=True, device=str(device))
-    stream, frames = read_stream(made.data), range(min(FEW, len(clip.frames)))
-    rates, exact = {}, {}
+    stream, frames = read_stream(made.data), range(min(MAX_CPU_FRAMES, len(clip.frames)))
+    speeds, exact = {}, {}
     for layers in range(1, stream.layers + 1):
         video = Video(stream, device=str(device), layers=layers, batch=1)
         times = milliseconds(lambda video=video: list(video.decode(frames)), device)
-        rates[str(layers)] = 1e3 * len(frames) / statistics.median(times)
+        speeds[str(layers)] = 1e3 * len(frames) / statistics.median(times)
         exact[str(layers)] = same_pixels(stream, str(device), 1, layers)
-    return {"size": size, "frames_decoded_a_second": rates, "exact": exact}
+    return {"size": size, "frames_decoded_a_second": speeds, "exact": exact}
 
 
 def fit(clip: Clip, device: str, **options: Any) -> dict[str, Any]:
-    """One encode, and what came of it."""
+    """Return the figures of one encode."""
     start = time.perf_counter()
     encoded = nvcodec.encode(clip, device=device, **options)
     return {
@@ -195,13 +195,13 @@ def fit(clip: Clip, device: str, **options: Any) -> dict[str, Any]:
 @click.argument("folder", type=Path)
 @click.argument("output", type=Path)
 @click.option("--device", default="cuda")
-@click.option("--target", default=TARGET, help="PSNR, dB.")
-@click.option("--seconds", default=120.0, help="For the target of quality, at most.")
-@click.option("--bytes", "file_bytes", default=153_000, help="Of the file of a given size.")
-@click.option("--size-seconds", default=240.0, help="For that file.")
+@click.option("--target", default=TARGET_DB, help="PSNR, dB.")
+@click.option("--seconds", default=120.0, help="Time limit for that PSNR.")
+@click.option("--bytes", "file_bytes", default=153_000, help="Size of the file of a given size.")
+@click.option("--size-seconds", default=240.0, help="Time limit for that file.")
 @click.option("--scale", type=SizeType())
 @click.option("--size", default="0.75M")
-@click.option("--only", multiple=True, help="Parts, by their names in OUTPUT.")
+@click.option("--only", multiple=True, help="Some parts, by their names in OUTPUT.")
 def main(
     folder: Path,
     output: Path,
@@ -214,31 +214,31 @@ def main(
     size: str,
     only: tuple[str, ...],
 ) -> None:
-    """Run everything, or some parts, and write it into OUTPUT."""
+    """Run all parts, or some, and write their results to OUTPUT."""
     clip = read_clip(folder / "bigbuckbunny.mp4", Selection((1280, 640), scale))
-    where = torch.device(device)
+    torch_device = torch.device(device)
     shape = solve(parse_size(size), clip.width, clip.height, len(clip.frames))
-    few = {"size": size, "device": device, "steps": 200}
+    short = {"size": size, "device": device, "steps": 200}
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "exact": lambda: exactness(device),
-        "fitting_speed": lambda: fitting_speed(clip.frames, shape, where),
-        "decoding": lambda: decoding(nvcodec.encode(clip, **few), where),
-        "decoding_with_grids": lambda: decoding(nvcodec.encode(clip, **{**few, "size": "0.76M"}), where),
-        "layers": lambda: by_layers(clip, size, where),
+        "fitting_speed": lambda: fitting_speed(clip.frames, shape, torch_device),
+        "decoding": lambda: decoding(nvcodec.encode(clip, **short), torch_device),
+        "decoding_with_grids": lambda: decoding(nvcodec.encode(clip, **{**short, "size": "0.76M"}), torch_device),
+        "layers": lambda: by_layers(clip, size, torch_device),
         "to_size": lambda: fit(clip, device, target_size=file_bytes, time_limit=size_seconds),
         "to_quality": lambda: fit(clip, device, size=size, target_psnr=target, time_limit=seconds),
     }
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
     failed = False
     for name in only or parts:
-        began = time.perf_counter()
+        start = time.perf_counter()
         try:
             results[name] = {**parts[name](), "pictures": f"{clip.width}x{clip.height}", "provenance": provenance()}
         except Exception:
             results[name] = {"failed": traceback.format_exc()}
             failed = True
         output.write_text(json.dumps(results, indent=1) + "\n")
-        click.echo(f"{name}, {time.perf_counter() - began:.0f} s: {json.dumps(results[name])[:3000]}")
+        click.echo(f"{name}, {time.perf_counter() - start:.0f} s: {json.dumps(results[name])[:3000]}")
     sys.exit(6 if failed or not all(results.get("exact", {}).values()) else 0)
 
 

@@ -1,12 +1,12 @@
-"""HNeRV (Chen et al., CVPR 2023) as its authors train it: the recipe that fits are compared with.
+"""HNeRV (Chen et al., CVPR 2023) as its authors train it: the recipe that the fit is compared with.
 
-Network, sizes, initialisation, loss and schedule follow train_nerv_all.py and model_all.py of the published code with
-the options of its README, at another size and number of epochs:
+Network, sizes, initialisation, loss and schedule follow train_nerv_all.py and model_all.py of the published code, with
+the options of its README but another size and number of epochs:
 
     --conv_type convnext pshuffel --act gelu --norm none --loss L2 --enc_dim 64_16 --ks 0_1_5 --reduce 1.2
     --lower_width 12 -b 2 --lr 0.001 (cosine, 10 % warm-up)
 
-On 66 frames of Big Buck Bunny at 320x160 the published code reaches what `fit_speed.json` states beside ours.
+What the published code itself reaches on 66 frames of Big Buck Bunny at 320x160 is in `hnerv_published.json`.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.encoding.model.shape_solver import choose_strides
 from nvcodec.metrics import psnr
 
-EMBEDDING, LEAST_WIDTH, SHRINK, LARGEST_KERNEL = 16, 12, 1.2, 5
-BATCH, RATE, WARMUP, FIRST_RATE = 2, 1e-3, 0.1, 0.1
+EMBEDDING_CHANNELS, MIN_CHANNELS, CHANNEL_SHRINK, MAX_KERNEL = 16, 12, 1.2, 5
+BATCH, PEAK_LR, WARMUP, INITIAL_LR_FACTOR = 2, 1e-3, 0.1, 0.1
 
 
 def network_shape(size: int, width: int, height: int, frames: int) -> NetworkShape:
-    """The network for ``--modelsize``: the width that solves its quadratic equation, rounded down.
+    """Return the network for ``--modelsize``: the width that solves the published quadratic equation, rounded down.
 
-    The equation leaves out biases and the head and counts the first convolution nine times, as theirs does; what is
-    stored in the end is :func:`stored`.
+    Like the published one, the equation leaves out biases and head and counts the first convolution nine times; the
+    number of stored parameters is that of the shape.
     """
     strides = choose_strides(width, height)
-    kernels = tuple(min(1 + 2 * place, LARGEST_KERNEL) for place in range(len(strides)))
+    kernels = tuple(min(1 + 2 * block, MAX_KERNEL) for block in range(len(strides)))
     cells = width * height / math.prod(strides) ** 2
     squared = sum(
-        SHRINK ** -(2 * place + 1) * stride**2 * kernel**2
-        for place, (stride, kernel) in enumerate(zip(strides, kernels, strict=True))
+        CHANNEL_SHRINK ** -(2 * block + 1) * stride**2 * kernel**2
+        for block, (stride, kernel) in enumerate(zip(strides, kernels, strict=True))
     )
-    stem = int(np.roots([squared, EMBEDDING * 9, EMBEDDING * cells * frames - size]).max())
+    stem = int(np.roots([squared, EMBEDDING_CHANNELS * 9, EMBEDDING_CHANNELS * cells * frames - size]).max())
     channels: list[int] = []
     for _ in strides:
-        channels.append(max(round((channels or [stem])[-1] / SHRINK), LEAST_WIDTH))
-    return NetworkShape(width, height, EMBEDDING, stem, tuple(channels), strides, kernels)
+        channels.append(max(round((channels or [stem])[-1] / CHANNEL_SHRINK), MIN_CHANNELS))
+    return NetworkShape(width, height, EMBEDDING_CHANNELS, stem, tuple(channels), strides, kernels)
 
 
 class HNeRV(nn.Module):
-    """Pictures [batch, 3, height, width] in 0 to 1 to such pictures."""
+    """The autoencoder: maps pictures [batch, 3, height, width], 0 to 1, to their reconstructions."""
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
@@ -79,44 +79,44 @@ class HNeRV(nn.Module):
 
 @torch.no_grad()
 def quality(network: HNeRV, frames: torch.Tensor) -> float:
-    """Mean RGB PSNR, dB, of its pictures in 8 bits and ``frames``, uint8 [frames, 3, height, width]."""
+    """Return the mean RGB PSNR in dB of the 8-bit reconstructions of ``frames``, uint8 [frames, 3, height, width]."""
     return statistics.mean(
         psnr((network(frame[None].float() / 255)[0] * 255).round().clamp(0, 255), frame) for frame in frames
     )
 
 
-def rate(share: float) -> float:
-    """Learning rate at ``share`` of the fit."""
+def learning_rate(share: float) -> float:
+    """Return the learning rate after ``share`` of the fit."""
     if share < WARMUP:
-        return RATE * (FIRST_RATE + (1 - FIRST_RATE) * share / WARMUP)
-    return RATE * 0.5 * (math.cos(math.pi * (share - WARMUP) / (1 - WARMUP)) + 1)
+        return PEAK_LR * (INITIAL_LR_FACTOR + (1 - INITIAL_LR_FACTOR) * share / WARMUP)
+    return PEAK_LR * 0.5 * (math.cos(math.pi * (share - WARMUP) / (1 - WARMUP)) + 1)
 
 
 def fit(frames: torch.Tensor, shape: NetworkShape, epochs: int, watch: Callable[[int, float, HNeRV], None]) -> HNeRV:
-    """The recipe, in float.
+    """Fit a network in float, by the recipe.
 
     Args:
         frames: uint8 [frames, 3, height, width].
         shape: see :func:`network_shape`.
-        epochs: passes over the frames, two at a time; a last odd one is left out of its epoch.
-        watch: called after each epoch with its number, the seconds all fitting took so far, and the network.
+        epochs: passes over the frames, two at a time; of an odd number one frame is left out of each epoch.
+        watch: called after each epoch with its number, the seconds of fitting so far, and the network.
     """
     torch.manual_seed(1)
-    network = HNeRV(shape).to(memory_format=torch.channels_last)  # theirs does not; it is faster this way
+    network = HNeRV(shape).to(memory_format=torch.channels_last)  # faster; the published code does without
     optimiser = torch.optim.Adam(network.parameters())
     seconds = 0.0
-    per_epoch = len(frames) // BATCH
+    steps_per_epoch = len(frames) // BATCH
     for epoch in range(epochs):
-        began = time.perf_counter()
+        start = time.perf_counter()
         order = torch.randperm(len(frames))
-        for place in range(per_epoch):
-            chosen = order[place * BATCH : (place + 1) * BATCH]
+        for step in range(steps_per_epoch):
+            chosen = order[step * BATCH : (step + 1) * BATCH]
             pictures = (frames[chosen].float() / 255).contiguous(memory_format=torch.channels_last)
-            optimiser.param_groups[0]["lr"] = rate((epoch + place / per_epoch) / epochs)
+            optimiser.param_groups[0]["lr"] = learning_rate((epoch + step / steps_per_epoch) / epochs)
             loss = F.mse_loss(network(pictures), pictures)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        seconds += time.perf_counter() - began
+        seconds += time.perf_counter() - start
         watch(epoch + 1, seconds, network)
     return network

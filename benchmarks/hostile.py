@@ -1,10 +1,10 @@
-"""What small files take that ask for much: time and memory of reading, and of decoding the first frame.
+"""Time and memory that small hostile files take: to read them, and to decode their first frame.
 
     python benchmarks/hostile.py benchmarks/hostile.json [--only TEXT]
 
 The files are those of ``tests/fuzzing/hostile.py``. Each is tried in a process of its own, which is stopped at a limit
-of processor time; beyond a limit of address space it gets a memory error. What a first frame takes in memory is that of
-reading and decoding.
+of processor time and gets a memory error beyond a limit of address space. The memory of a first frame includes that of
+reading.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fuzzing.hostile import HOSTILE  # noqa: E402
 from machine import provenance  # noqa: E402
 
-SECONDS = 120  # of processor time
-MEMORY = 12 * 2**30  # of address space
+MAX_SECONDS = 120  # of processor time
+MAX_BYTES = 12 * 2**30  # of address space
 
 
 def attempt(name: str, decode: bool) -> None:
-    """What the process of one attempt does; prints its figures as JSON."""
+    """Make one attempt, in a process of its own, and print its figures as JSON."""
     import torch
 
     from nvcodec.decoding.decoded_video import Video
@@ -40,7 +40,7 @@ def attempt(name: str, decode: bool) -> None:
     torch.set_num_threads(1)
     data = HOSTILE[name]()
     before, start = peak_memory(), time.process_time()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
     try:
         stream = read_stream(data)
         if decode:
@@ -54,28 +54,28 @@ def attempt(name: str, decode: bool) -> None:
 
 
 def measured(name: str, decode: bool) -> dict[str, Any]:
-    """Figures of one attempt."""
-    what = "decode" if decode else "read"
-    line = [sys.executable, __file__, "-", "--only", name, "--attempt", what]
+    """Return the figures of one attempt."""
+    action = "decode" if decode else "read"
+    line = [sys.executable, __file__, "-", "--only", name, "--attempt", action]
 
     def limits() -> None:
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
+        resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS + 5))
 
     result = subprocess.run(line, capture_output=True, text=True, preexec_fn=limits, check=False)
     if result.returncode:
-        return {"outcome": f"stopped after {SECONDS} s of processor time (status {result.returncode})"}
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+        return {"outcome": f"stopped after {MAX_SECONDS} s of processor time (status {result.returncode})"}
+    figures: dict[str, Any] = json.loads(result.stdout)
+    return figures
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--only", default="", help="Files whose name has this in it.")
-@click.option("--attempt", "what", hidden=True)
-def main(path: Path, only: str, what: str | None) -> None:
-    """Measure, and write PATH."""
-    if what:
-        return attempt(only, what == "decode")
+@click.option("--only", default="", help="Only files whose name contains this.")
+@click.option("--attempt", "action", hidden=True)
+def main(path: Path, only: str, action: str | None) -> None:
+    """Measure all files, or some, and write PATH."""
+    if action:
+        return attempt(only, action == "decode")
     rows = []
     for name in HOSTILE:
         if only in name:
@@ -86,7 +86,7 @@ def main(path: Path, only: str, what: str | None) -> None:
             rows.append(row)
             click.echo(json.dumps(row))
     path.write_text(
-        json.dumps({"limits": [SECONDS, MEMORY], "files": rows, "provenance": provenance()}, indent=2) + "\n"
+        json.dumps({"limits": [MAX_SECONDS, MAX_BYTES], "files": rows, "provenance": provenance()}, indent=2) + "\n"
     )
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/layers.py CLIPS_FOLDER benchmarks/layers.json [--jobs 2] [--only CLIP]
 
-For each clip: a file of three layers, and how fast it decodes with one, two and three of them; the same polished
-together (--joint); a file of its own of each layer's size; files of one layer whose bytes are those of all layers up to
-the second and to the third; and three streams of x265, each by itself, at the paper's QP. Every network has the same
-steps, one thread. What is there is not measured again.
+For each clip: a file of three layers, and its decoding speed with one, two and three of them; the same fitted jointly
+(--joint); for each layer an independent file of its bytes; files of one layer with the bytes of two and of three
+layers; and three independent streams of x265 at the paper's QPs. Every network gets the same number of training steps
+and one thread. What OUTPUT holds already is skipped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import click
 import torch
 from machine import provenance
 
-from nvcodec.bench import rival_codecs as codecs
+from nvcodec.bench import rival_codecs
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.encoding.encoder import encode
 from nvcodec.format.describe import by_layer
@@ -40,20 +40,20 @@ CLIPS: dict[str, tuple[str, Selection, str]] = {
     "blackswan 432x240, growing": ("davis480/blackswan", Selection(None, (432, 240), 0, 50), "50k,120k,300k"),
 }
 
-QUANTISERS = (37, 32, 27)  # of x265, as of SHM's layers in the paper
+QPS = (37, 32, 27)  # of x265; those of SHM's layers in the paper
 
 
-def x265(folder: Path, name: str, quantiser: int) -> dict[str, Any]:
-    """A stream of x265 medium without B frames at a constant QP."""
+def x265(folder: Path, name: str, qp: int) -> dict[str, Any]:
+    """Return the figures of a stream of x265 medium without B frames at a constant QP."""
     source, selection, _ = CLIPS[name]
     clip = read_clip(folder / source, selection)
-    medium = codecs.CODECS["x265 medium, no B"]
-    options = {**medium.options, "x265-params": f"{medium.options['x265-params']}:qp={quantiser}"}
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place, f"stream.{medium.suffix}")
+    medium = rival_codecs.CODECS["x265 medium, no B"]
+    options = {**medium.options, "x265-params": f"{medium.options['x265-params']}:qp={qp}"}
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary, f"stream.{medium.suffix}")
         fps = Fraction(len(clip.frames) / clip.seconds).limit_denominator(1001)
-        codecs.encode(dataclasses.replace(medium, options=options), 0, clip.frames, fps, path)
-        pictures = list(codecs.decode(path))
+        rival_codecs.encode(dataclasses.replace(medium, options=options), 0, clip.frames, fps, path)
+        pictures = list(rival_codecs.decode(path))
         return {
             "file_bytes": path.stat().st_size,
             "psnr_rgb": statistics.mean(psnr(a, b) for a, b in zip(pictures, clip.frames, strict=True)),
@@ -62,22 +62,22 @@ def x265(folder: Path, name: str, quantiser: int) -> dict[str, Any]:
 
 
 def decoding_speed(stream: Stream, layers: int) -> float:
-    """Frames a second of processor time, with this many layers, one thread, checksums compared."""
+    """Return the frames decoded per second of processor time, on one thread, with checksums compared."""
     video = Video(stream, device="cpu", layers=layers)
-    video[0]  # tables and kernels are made once
-    began = time.process_time()
+    video[0]  # builds tables and kernels
+    start = time.process_time()
     frames = sum(1 for _ in video)
-    return frames / (time.process_time() - began)
+    return frames / (time.process_time() - start)
 
 
 def measure(folder: Path, name: str, options: dict[str, Any], steps: int | None) -> dict[str, Any]:
-    """One encode, in a process of its own."""
+    """Return the figures of one encode."""
     torch.set_num_threads(1)
     source, selection, _ = CLIPS[name]
     clip = read_clip(folder / source, selection)
-    began = time.process_time()
+    start = time.process_time()
     made = encode(clip, threads=1, device="cpu", steps=steps, **options)
-    taken = time.process_time() - began
+    seconds = time.process_time() - start
     stream = read_stream(made.data)
     return {
         **options,
@@ -87,7 +87,7 @@ def measure(folder: Path, name: str, options: dict[str, Any], steps: int | None)
         "psnr_rgb": made.psnr,
         "file_bytes": len(made.data),
         "parameters": made.parameters,
-        "processor_seconds": taken,
+        "processor_seconds": seconds,
         "provenance": provenance(),
     }
 
@@ -103,7 +103,7 @@ def main(folder: Path, output: Path, jobs: int, only: tuple[str, ...], steps: in
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}
     context = multiprocessing.get_context("spawn")
 
-    def go_on(pool: concurrent.futures.Executor, wanted: list[tuple[str, str, dict[str, Any]]]) -> None:
+    def measure_missing(pool: concurrent.futures.Executor, wanted: list[tuple[str, str, dict[str, Any]]]) -> None:
         tasks = {
             pool.submit(measure, folder, name, options, steps): (name, which)
             for name, which, options in wanted
@@ -119,12 +119,12 @@ def main(folder: Path, output: Path, jobs: int, only: tuple[str, ...], steps: in
     with concurrent.futures.ProcessPoolExecutor(jobs, context, max_tasks_per_child=1) as pool:
         names = [name for name in CLIPS if not only or name in only]
         for name in names:
-            for quantiser in QUANTISERS:
-                if f"x265 QP {quantiser}" not in results.setdefault(name, {}):
-                    results[name][f"x265 QP {quantiser}"] = x265(folder, name, quantiser)
+            for qp in QPS:
+                if f"x265 QP {qp}" not in results.setdefault(name, {}):
+                    results[name][f"x265 QP {qp}"] = x265(folder, name, qp)
                     output.write_text(json.dumps(results, indent=1) + "\n")
         whole: dict[str, dict[str, Any]] = {"layers": {}, "joint": {"joint": True}}
-        go_on(
+        measure_missing(
             pool, [(name, which, {"size": CLIPS[name][2], **more}) for name in names for which, more in whole.items()]
         )
         more = []
@@ -133,7 +133,7 @@ def main(folder: Path, output: Path, jobs: int, only: tuple[str, ...], steps: in
                 more.append((name, f"alone {number}", {"target_size": row["bytes"]}))
                 if number:
                     more.append((name, f"single {number}", {"target_size": row["file_bytes"]}))
-        go_on(pool, more)
+        measure_missing(pool, more)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a result needs beside its figures: commit, command, machine, date."""
+"""The origin of a result: commit, command, machine and date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 
 def provenance() -> dict[str, Any]:
-    """Where and how the running benchmark's figures come about; NVCODEC_COMMIT says of which commit a copy is."""
+    """Return the origin of the running benchmark's figures; in a copy without git, NVCODEC_COMMIT names the commit."""
     root = Path(__file__).parent.parent
     commit = os.environ.get("NVCODEC_COMMIT") or _git(root, "rev-parse", "HEAD")
     if "NVCODEC_COMMIT" not in os.environ and _git(root, "status", "--porcelain", "nvcodec"):
@@ -38,7 +38,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _plain(argument: str) -> str:
-    """An argument without the folders of this machine."""
+    """Return an argument without the folders of this machine."""
     return Path(argument).name if "/" in argument else argument
 
 

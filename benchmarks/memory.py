@@ -1,8 +1,8 @@
-"""Peak memory of encodes of a clip that is larger than what --max-memory allows, and of the same clip held in memory.
+"""Peak memory of encodes of a clip that is larger than --max-memory allows, and of the same clip without a limit.
 
     python benchmarks/memory.py CLIPS_FOLDER benchmarks/memory.json [--steps 20]
 
-Every encode is a process of its own; the peak is the one that the system saw, Python and torch included.
+Every encode is a process of its own; its peak is that of the whole process, Python and torch included.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from machine import provenance
 from nvcodec.cli.options import BytesType
 
 CLIP, WIDTH, HEIGHT, FRAMES, SIZE = "dancers", 1280, 720, 270, "0.12M"
-TIMES = 2  # the clip is played so often: 1424 MiB of frames
-LIMITS = ("1200M", None)
+REPETITIONS = 2  # of the clip: 1424 MiB of frames
+MEMORY_LIMITS = ("1200M", None)
 
 
 def encode(source: Path, limit: str | None, steps: int) -> dict[str, Any]:
-    """Figures of one encode."""
+    """Return the figures of one encode."""
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, "-m", "nvcodec", "encode", str(source), "-o", f"{folder}/out.sdmn", "--size", SIZE]
         line += ["--steps", str(steps), "--device", "cpu", "--json", "-q", *(["--max-memory", limit] if limit else [])]
@@ -49,11 +49,11 @@ def main(folder: Path, output: Path, steps: int) -> None:
     pictures = sorted((folder / CLIP).resolve().glob("*.jpg"), key=lambda path: int(path.stem))
     assert len(pictures) == FRAMES
     with tempfile.TemporaryDirectory() as longer:
-        for number, picture in enumerate(pictures * TIMES):
+        for number, picture in enumerate(pictures * REPETITIONS):
             (Path(longer) / f"{number}.jpg").symlink_to(picture)
-        rows = [encode(Path(longer), limit, steps) for limit in LIMITS]
-    size = 3 * WIDTH * HEIGHT * FRAMES * TIMES
-    result = {"clip": CLIP, "times": TIMES, "clip_bytes": size, "encodes": rows, "provenance": provenance()}
+        rows = [encode(Path(longer), limit, steps) for limit in MEMORY_LIMITS]
+    size = 3 * WIDTH * HEIGHT * FRAMES * REPETITIONS
+    result = {"clip": CLIP, "times": REPETITIONS, "clip_bytes": size, "encodes": rows, "provenance": provenance()}
     output.write_text(json.dumps(result, indent=1) + "\n")
     click.echo(json.dumps(result, indent=1))
     sys.exit(0 if all(row["held"] for row in rows) else 6)

@@ -1,8 +1,8 @@
-"""Ten targets of size, bit rate and quality: how near the files come.
+"""How near files come to ten targets of size, bit rate and quality.
 
     python benchmarks/targets.py CLIPS_FOLDER benchmarks/targets.json [--only NUMBER]
 
-Short clips, the defaults; nothing but the target is given. Results are added to the JSON as they come.
+The clips are short, and nothing but the target is given. Results are added to the JSON as they come.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(folder: Path, output: Path, only: tuple[int, ...]) -> None:
         if str(number) in results or (only and number not in only):
             continue
         clip = read_clip(folder / source, selection)
-        began = time.perf_counter()
+        start = time.perf_counter()
         made = nvcodec.encode(clip, device="cpu", **target)
         row = {
             "clip": f"{source} {clip.width}x{clip.height}, {len(clip.frames)} frames",
@@ -56,7 +56,7 @@ def main(folder: Path, output: Path, only: tuple[int, ...]) -> None:
             "file_bytes": len(made.data),
             "psnr_rgb": made.psnr,
             "parameters": made.parameters,
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - start,
         }
         if made.target_bytes:
             row["error_percent"] = 100 * (len(made.data) / made.target_bytes - 1)

@@ -1,8 +1,8 @@
-"""The worked example of own_objective.md: a file that keeps what a small model says, not what the pixels are.
+"""The worked example of own_objective.md: a file that preserves the answers of a small model rather than the pixels.
 
     python docs/task_loss.py video.mp4 [--scale 320x160] [--frames 48] [--size 60k] [--steps 1200]
 
-Prints a row for each loss: bytes, PSNR, and how well the model's answer survives.
+Prints a line for each loss: bytes, PSNR, and how well the model's answers survive.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import nvcodec
 from nvcodec.cli.options import SizeType
 from nvcodec.video.source import Selection, read_clip
 
-THRESHOLD = 6 / 255  # of change to the next frame, above which a pixel counts as moving
+MOTION_THRESHOLD = 6 / 255  # change to the next frame above which a pixel counts as moving
 
 
 class MotionModel(nn.Module):
-    """Where things move, told from one picture: [batch, 3, h, w] in 0 to 1 to logits [batch, 1, h / 4, w / 4]."""
+    """Tells from one picture what moves: [batch, 3, h, w], 0 to 1, to logits [batch, 1, h / 4, w / 4]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,11 +36,13 @@ class MotionModel(nn.Module):
 
 
 def train(frames: torch.Tensor, steps: int = 400) -> MotionModel:
-    """The model, any model: here one that learns from the clip itself, uint8 [frames, 3, height, width]."""
+    """Return a model that has learned from the clip itself, uint8 [frames, 3, height, width]; any other would do."""
     torch.manual_seed(0)
     pictures = frames.float() / 255
     change = (pictures[1:] - pictures[:-1]).abs().mean(1, keepdim=True)
-    moving = (F.adaptive_avg_pool2d(change, (-(-frames.shape[2] // 4), -(-frames.shape[3] // 4))) > THRESHOLD).float()
+    moving = (
+        F.adaptive_avg_pool2d(change, (-(-frames.shape[2] // 4), -(-frames.shape[3] // 4))) > MOTION_THRESHOLD
+    ).float()
     model = MotionModel()
     optimiser = torch.optim.Adam(model.parameters(), 2e-3)
     for _ in range(steps):
@@ -53,7 +55,7 @@ def train(frames: torch.Tensor, steps: int = 400) -> MotionModel:
 
 
 class KeepsAnswers:
-    """A loss: the cross-entropy of the model's answers, and the pixels' error so that pictures stay pictures."""
+    """A loss: the cross-entropy of the model's answers, plus the squared error, so that pictures stay pictures."""
 
     def __init__(self, model: nn.Module, pixels: float = 1.0) -> None:
         self.model, self.pixels = model, pixels
@@ -65,7 +67,7 @@ class KeepsAnswers:
 
 @torch.no_grad()
 def agreement(model: nn.Module, decoded: torch.Tensor, source: torch.Tensor) -> float:
-    """Intersection over union of what the model calls moving in both clips, uint8 [frames, 3, height, width]."""
+    """Return the intersection over union of what moves, says the model, in two clips, uint8 [frames, 3, h, w]."""
     a, b = (model(frames.float() / 255) > 0 for frames in (decoded, source))
     return float((a & b).sum() / (a | b).sum().clamp(min=1))
 
@@ -77,7 +79,7 @@ def agreement(model: nn.Module, decoded: torch.Tensor, source: torch.Tensor) -> 
 @click.option("--size", default="60k")
 @click.option("--steps", default=1200)
 def main(source: str, scale: tuple[int, int], frames: int, size: str, steps: int) -> None:
-    """Encode SOURCE for its pixels, and for what the model sees."""
+    """Encode SOURCE for its pixels, and for the model's answers."""
     clip = read_clip(source, Selection(scale=scale, frames=frames))
     pictures = clip.frames[list(range(len(clip.frames)))]
     model = train(pictures)

@@ -1,7 +1,7 @@
 """Deliberate bugs in the decoder, which the conformance vectors must catch. Each is a small change of its source.
 
 They were chosen from the specification alone, before there were vectors: an off-by-one in each arithmetic operation, a
-dropped clamp, a wrong table entry, a missing check. ``tools/mutate_decoder.py`` plants them one at a time. Changes
+dropped clamp, a wrong table entry, a missing check. ``tools/plant_bugs.py`` plants them one at a time. Changes
 without effect are left out: limiting t to 65534 instead of 65535 gives the same results for every multiplier, GELU's
 table continues seamlessly beyond its edge, and the decoder itself detects a wrong library kernel and avoids it.
 """

@@ -1,8 +1,8 @@
-"""The paper's three published networks, as the solver gives them: its Tables 1 and 3, and what a file stores.
+"""The three networks that the paper publishes, as the solver yields them: Tables 1 and 3, and what a file stores.
 
     python tools/published_networks.py [--steps S --frames F]
 
-With --steps each network is also fitted for S steps to F frames made up here, written, and decoded again.
+With --steps each network is also fitted for S training steps to F synthetic frames, written, and decoded again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLIP_FRAMES = 132  # Big Buck Bunny's, for the count of what is stored
 
 
 def table(rows: list[list[str]]) -> str:
-    """Rows of text as columns."""
+    """Return rows of text, aligned in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -31,15 +31,15 @@ def table(rows: list[list[str]]) -> str:
 
 
 def words(numbers: tuple[int, ...]) -> str:
-    """Numbers with spaces between."""
+    """Return numbers separated by spaces."""
     return " ".join(map(str, numbers))
 
 
 def published(shapes: dict[str, NetworkShape]) -> str:
-    """Tables 1 and 3, with block weights and multiplications that follow from them."""
+    """Return Tables 1 and 3, with the block weights and multiplications that follow from them."""
     rows = [["network", "C0", "Cinit", "Channels", "Strides", "Ks", "E", "f", "block weights", "GMAC/frame"]]
     for name, shape in shapes.items():
-        grids = shape.skip_feature_sizes[::-1]  # the paper has the larger one first
+        features = shape.skip_feature_sizes[::-1]  # the paper has the larger one first
         rows.append(
             [
                 name,
@@ -49,7 +49,7 @@ def published(shapes: dict[str, NetworkShape]) -> str:
                 words(shape.strides),
                 words(shape.kernels),
                 f"{shape.embedding_channels}x{shape.embedding_size[0]}x{shape.embedding_size[1]}",
-                ", ".join(f"1x{height}x{width}" for height, width in grids),
+                ", ".join(f"1x{height}x{width}" for height, width in features),
                 f"{shape.block_weights:,}",
                 f"{shape.trunk_multiplications / 1e9:.1f}",
             ]
@@ -58,7 +58,7 @@ def published(shapes: dict[str, NetworkShape]) -> str:
 
 
 def stored(shapes: dict[str, NetworkShape], frames: int) -> str:
-    """What a file of ``frames`` frames holds, in integers."""
+    """Return how many integers a file of ``frames`` frames holds."""
     rows = [["network", "stem, blocks, head", "skip connection", "E", "f", "all"]]
     for name, shape in shapes.items():
         embeddings = frames * shape.embedding_channels * math.prod(shape.embedding_size)
@@ -69,8 +69,8 @@ def stored(shapes: dict[str, NetworkShape], frames: int) -> str:
     return table(rows)
 
 
-def made_up(frames: int, width: int, height: int) -> torch.Tensor:
-    """A smooth moving picture: uint8 [frames, 3, height, width]."""
+def synthetic_clip(frames: int, width: int, height: int) -> torch.Tensor:
+    """Return smooth moving pictures: uint8 [frames, 3, height, width]."""
     noise = torch.rand(1, 3, frames + 1, 7, 12, generator=torch.Generator().manual_seed(0))
     smooth = F.interpolate(noise, (frames, height, width), mode="trilinear", align_corners=False)
     return (smooth[0].transpose(0, 1) * 255).round().byte()
@@ -93,7 +93,7 @@ def main(steps: int | None, frames: int) -> None:
     click.echo(f"\nFitted to {frames} frames for {steps} steps, written, and decoded:\n")
     rows = [["network", "parameters in the file", "bytes", "weights", "skip weights", "E", "f", "decoded", "PSNR"]]
     for name, (width, height, size) in zip(shapes, PUBLISHED_SHAPES, strict=True):
-        clip = made_up(frames, width, height)
+        clip = synthetic_clip(frames, width, height)
         encoded = nvcodec.encode(clip, size=size, steps=steps, device="cpu", skip="invertible", z_gain=1.0)
         stream = read_stream(encoded.data)
         kinds = bytes_by_kind(stream)

@@ -44,43 +44,52 @@ if TYPE_CHECKING:
     metavar="SIZE FILE",
     help="Add an enhancement layer of that size to an .sdmn file of the same frames; replaces --size.",
 )
-@click.option("--joint", is_flag=True, help="Afterwards also fit the layers of --size jointly.")
+@click.option(
+    "--joint",
+    is_flag=True,
+    help="Afterwards fit the layers of --size jointly, for a quarter of the training steps or of the time.",
+)
 @click.option(
     "--target-size",
     type=FileSizesType(),
-    help="Size of the file, such as 150kB; it will be at most 2 % smaller. Several, separated by commas, make several "
-    "files from one fit, named by the {} in OUTPUT. Exit code 6 if it is missed.",
+    help="Size of the file, such as 150kB: at most that, and at least 98 % of it; else exit code 6. Several, separated "
+    "by commas, make several files from one fit, named by the {} in OUTPUT.",
 )
-@click.option("--bitrate", type=BitrateType(), help="The same in bits per second, such as 250k.")
+@click.option("--bitrate", type=BitrateType(), help="The same target in bits per second, such as 250k.")
 @click.option(
     "--target-psnr",
     type=float,
     help="Stop at this PSNR in dB; exit code 6 if it is not reached. Without --size, save bytes that it does not need.",
 )
 @selection_options
-@click.option("--fps", type=RateType(), help="Frame rate of images; replaces a video's time stamps.")
+@click.option("--fps", type=RateType(), help="Frame rate of images, 25 if not given; replaces a video's time stamps.")
 @click.option(
     "--preset",
     type=click.Choice(tuple(PRESETS)),
-    help="Length of the fit: normal (the default), a quarter, 4 times or 16 times of it.",
+    help="Length of the fit: draft is a quarter of normal (the default), fine 4 times, finest 16 times.",
 )
 @click.option("--epochs", type=float, help="How often each frame is seen; replaces --preset (normal: 28 or more).")
 @click.option("--steps", type=click.IntRange(1), help="Training steps of one frame each; replaces --preset.")
-@click.option("--time-limit", type=TimeType(), help="Time for the whole encode, such as 90s, 10m or 1h30m.")
+@click.option(
+    "--time-limit",
+    type=TimeType(),
+    help="Time for the whole encode, such as 90s, 10m or 1h30m; learning rates are scheduled for it.",
+)
 @click.option(
     "--lambda",
     "rd_lambda",
     type=float,
     default=EncodeConfig.rd_lambda,
     show_default=True,
-    help="Rate-distortion trade-off: dB of PSNR that justify doubling the file; 0 ignores size.",
+    help="Rate-distortion trade-off: dB of PSNR that justify doubling the file; 0 ignores size. "
+    "With a target size, where lambda starts.",
 )
 @click.option(
     "--skip",
     type=click.Choice(SKIPS),
     default=EncodeConfig.skip,
     show_default=True,
-    help="The skip connection from encoder to decoder.",
+    help="The skip connection from encoder to decoder: through an invertible network, direct, or none.",
 )
 @click.option(
     "--block",
@@ -111,11 +120,19 @@ if TYPE_CHECKING:
     help="Training loss: squared error, absolute error, or 0.7 of that plus 0.3 of 1 - SSIM.",
 )
 @click.option(
-    "--weights", metavar="MASKS", help="Importance of each pixel: a folder of pictures or a video, one per frame."
+    "--weights",
+    metavar="MASKS",
+    help="Importance of each pixel: a folder of pictures or a video, one per frame, selected and scaled like SOURCE.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=EncodeConfig.seed, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=EncodeConfig.seed,
+    show_default=True,
+    help="The same seed, CPU and number of threads give the same file.",
+)
 @device_options
-@click.option("--init", metavar="FILE", help="Start from the network of an .sdmn file.")
+@click.option("--init", metavar="FILE", help="Start from the network of a file with the same strides and kernels.")
 @click.option(
     "--max-memory", type=BytesType(), help="Memory to use, such as 2G; a larger clip is read from a temporary file."
 )

@@ -56,8 +56,8 @@ class Assembler:
     def measure(self, fitted: Fitted, file_bytes: int) -> tuple[int, int]:
         """Return the bytes that weights, grids and latents take, and those that a file of ``file_bytes`` has for them.
 
-        Both come from a file that is really written, so the second figure changes a little with the quantisation steps:
-        biases and tables are written with them.
+        The values are really coded, and a file is really built around them. The second figure changes a little with the
+        quantisation steps, because biases and tables do.
         """
         used = value_bytes(fitted)
         stream, metadata = self._stream(fitted)

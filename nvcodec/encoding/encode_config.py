@@ -63,7 +63,8 @@ class EncodeConfig:
         time_limit: seconds that the whole encode may take; learning rates are scheduled for it. With ``preset``,
             ``epochs`` or ``steps`` as well, the limit that is reached first ends the fit.
         rd_lambda: rate-distortion trade-off, dB of PSNR that justify doubling the file, 0 to 20. Above 0, the fit
-            minimises loss and bytes together and learns its quantisation steps; 0 ignores the size.
+            minimises loss and bytes together and learns its quantisation steps; 0 ignores the size. With a target size,
+            lambda is steered and this is only where it starts.
         skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``. It has fewer
             than two scales, or none, if f would take more than a sixth of the size.
         block: ``rep`` (reparameterised while fitting) or ``plain``.

@@ -1,8 +1,9 @@
-"""Ending a fit at a file size: steering during its last part, then a search for the last per cent.
+"""Ending a fit at a file size: targets for its rate control, then a search for the last per cent.
 
-The bytes of the quantised values are measured when quantisation enters and again halfway to the end; what is measured
-calibrates the smooth estimate that rate control steers by (see :mod:`~nvcodec.encoding.fit.rate_control`). At the end
-all quantisation steps are shifted together, without further fitting, until the file has its size.
+The bytes of the quantised values are measured when quantisation enters and again halfway to the end. The measurement
+calibrates the smooth estimate of the bits, and so turns the size of the file into a target for rate control, which
+steers in every training step (:mod:`~nvcodec.encoding.fit.rate_control`). At the end all quantisation steps are shifted
+together, without further fitting, until the file has its size.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Protocol
 from nvcodec.encoding.fit.budget import OVERHEAD
 from nvcodec.encoding.fit.fit import Fit, Fitted
 from nvcodec.encoding.fit.fit_loop import OnProgress, OnStep, ShouldStop, never, run
-from nvcodec.encoding.quantizer.learned_steps import MAX_COARSENING
 
 FILL_AIM = 0.995  # of the bytes available, aimed at while fitting and while searching
 FILL_ENOUGH = 0.985  # of the bytes available, at which the search ends
 SEARCH_ROUNDS = 12
 OVERREACH = 1.5  # while the search has no bracket it goes so much further than expected
-MAX_REFINEMENT = 8.0  # eighths of an octave that the search makes steps finer, at most
+#: Eighths of an octave that the search shifts steps, at most: finer, and coarser (hardly any value is left then).
+MAX_REFINEMENT, MAX_COARSENING = 8.0, 64.0
 MIN_INTERPOLATION, MAX_INTERPOLATION = 0.1, 0.9  # part of the bracket in which the search continues
 
 
@@ -49,7 +50,7 @@ def run_to_size(
         file_bytes: size of the file.
         on_progress, on_step, should_stop: see :func:`~nvcodec.encoding.fit.fit_loop.run`.
     """
-    halfway = 1 - fit.options.quantised / 2
+    halfway = 1 - fit.options.quantised_share / 2
     for number, end in enumerate((halfway, 1.0)):
         if len(fit.rate_control.targets) == number and not should_stop():  # a fit resumed in this part has its target
             with fit.budget.clock.phase(OVERHEAD):

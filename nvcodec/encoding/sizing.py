@@ -45,7 +45,10 @@ MAX_SIZE_OCTAVES = 3.0
 
 @dataclasses.dataclass(frozen=True)
 class ExpectedBits:
-    """What a file is expected to spend on feature grids, on latents, and on the rest of the network, in bits."""
+    """What feature grids, latents, and the rest of the network are expected to cost in a file, in bits.
+
+    Headers, checksums and quantisation steps are not counted.
+    """
 
     grids: float
     latents: float

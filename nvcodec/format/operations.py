@@ -3,16 +3,8 @@
 An operation yields one integer tensor, channels x height x width, per frame, and is identified by its index in the
 list. Operations refer only to earlier ones, so every list is acyclic.
 
-The set is closed, so what differs from one operation to the next is written as a ladder where it is used. Whoever adds
-an operation adds it in these places:
-
-- here: the record, and :data:`OPS`
-- ``format/inference.py``: shape and range of the result
-- ``format/limits.py``: scratch memory, where it takes more than its result
-- ``decoding/exact_network.py``: how to compute it
-- ``encoding/export/network_import.py``: how a warm start reads it back, if the encoder writes it
-- ``bitstream_spec.md`` sections 6.2 and following, and ``tools/reference_decoder.py``, which follows that document
-- ``tests/networks.py``, which draws random networks, and ``tools/good_vectors.py`` and ``bad_vectors.py``
+The set is closed, so what differs from one operation to the next is written as a ladder where it is used.
+``docs/adding-an-operation.md`` lists all these places.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from nvcodec.format.stream import Layer, Segment, Stream
 from nvcodec.format.survey import survey
 from nvcodec.format.unit_cursor import UnitCursor
 from nvcodec.format.units import (
-    FEATURES,
+    FEATURE_1_1,
     HEADER_BYTES,
     LatentsHead,
     Unit,
@@ -125,7 +125,7 @@ class _Reader:
         self.version = version
         self.limits = limits
         self.keep_going = keep_going
-        self.by_rows = bool(data[10] & FEATURES)  # tables by rows and GRID came with version 1.1
+        self.by_rows = bool(data[10] & FEATURE_1_1)
         self.damage: list[str] = []
         self.entries = [Entry(-1, "overhead", "file header", HEADER_BYTES, 0)]
         self.metadata = Metadata()

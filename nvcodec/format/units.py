@@ -13,7 +13,8 @@ from nvcodec.format.fields import Cursor, Record, i64, u8, u16, u32, u64
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
 MAJOR, MINOR = 1, 1
-FEATURES = 1  # bits of the required-features mask that this version knows: bit 0, what 1.1 brought
+FEATURE_1_1 = 1  # bit 0 of the required-features mask: tables by rows and GRID, which version 1.1 brought
+FEATURES = FEATURE_1_1  # all bits that this version knows
 ANCILLARY = 1
 HEADER_BYTES = 18
 MAX_UNITS = 2**20

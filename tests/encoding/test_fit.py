@@ -53,7 +53,7 @@ def test_fitting_learns_and_integers_cost_little() -> None:
     seen: list[Progress] = []
     options = FitOptions(steps=150)  # 37 dB, where rounding costs 0.5
     encoded = nvcodec.encode(clip, size=30_000, steps=150, rd_lambda=0, device="cpu", report=seen.append)
-    plain_fit = Fit(clip, encoded.shape, dataclasses.replace(options, quantised=0.0), CPU)
+    plain_fit = Fit(clip, encoded.shape, dataclasses.replace(options, quantised_share=0.0), CPU)
     run(plain_fit)
     plain = plain_fit.finish()
     assert encoded.psnr > 24

@@ -57,7 +57,7 @@ def test_every_parameter_is_counted(network: str) -> None:
 @both
 def test_a_fit_learns(network: str) -> None:
     seen: list[Progress] = []
-    run(fit_of(network, 80, quantised=0.0), seen.append)
+    run(fit_of(network, 80, quantised_share=0.0), seen.append)
     assert seen[-1].psnr > seen[0].psnr + 4
 
 

@@ -6,14 +6,10 @@ arrays of objects.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
 import time
-import tokenize
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +22,7 @@ from nvcodec.errors import InputError, UsageError
 
 VERSION = 5
 SUFFIX = ".checkpoint"
+_DAMAGED = "{} is not a checkpoint, or is damaged"
 FREE_OPTIONS = ("steps", "seconds", "batch", "bfloat16")  # may change when a fit is resumed
 
 
@@ -117,12 +114,16 @@ def restore(fit: Fit, path: Path) -> None:
         InputError: there is no such file, or it is not a checkpoint.
         UsageError: it belongs to another clip, network, or way to fit.
     """
-    with _reading(path) as arrays:
+    arrays = _read(path)
+    try:
         meta = json.loads(arrays.pop("meta").tobytes())
         arrays.pop("lower", None)
-        if meta["identity"] != identity(fit):
-            raise UsageError(f"{path} is of another clip, size, seed, loss or set of options, or of another version")
-        fit_state.restore(fit, {name: torch.from_numpy(array) for name, array in arrays.items()}, meta["plain"])
+        if meta["identity"] == identity(fit):
+            fit_state.restore(fit, {name: torch.from_numpy(array) for name, array in arrays.items()}, meta["plain"])
+            return
+    except (ValueError, LookupError, TypeError, RuntimeError, AttributeError):
+        raise InputError(_DAMAGED.format(path)) from None
+    raise UsageError(f"{path} is of another clip, size, seed, loss or set of options, or of another version")
 
 
 def lower_layers_in(path: Path) -> bytes:
@@ -131,31 +132,16 @@ def lower_layers_in(path: Path) -> bytes:
     Raises:
         InputError: there is no such file, or it is not a checkpoint.
     """
-    with _reading(path) as arrays:
-        return arrays["lower"].tobytes() if "lower" in arrays else b""
+    arrays = _read(path)
+    return arrays["lower"].tobytes() if "lower" in arrays else b""
 
 
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield a checkpoint's arrays; whatever is wrong with them becomes one sentence."""
+def _read(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's arrays; whatever is wrong with the file becomes one sentence."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        yield arrays
-    except UsageError:  # which is a ValueError
-        raise
+            return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {path}") from None
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        EOFError,
-        ValueError,
-        LookupError,
-        TypeError,
-        RuntimeError,
-        AttributeError,
-        SyntaxError,
-        tokenize.TokenError,  # NumPy reads an array's header as Python source
-    ):
-        raise InputError(f"{path} is not a checkpoint, or is damaged") from None
+    except Exception:  # zipfile, NumPy's parser of headers and the tokenizer below it raise many kinds
+        raise InputError(_DAMAGED.format(path)) from None

@@ -45,7 +45,7 @@ class Fitted:
     """The result of a fit: a decoder, and the inputs of its forward pass for the whole clip.
 
     Attributes:
-        decoder: with its quantisation steps set, unless ``FitOptions.quantised`` is 0.
+        decoder: with its quantisation steps set, unless ``FitOptions.quantised_share`` is 0.
         latents: the embeddings [frames, C0, h0, w0] and each f [frames, 1, height, width], in float.
         noise: z for each scale of the skip connection.
     """
@@ -115,7 +115,7 @@ class Fit:
         self.noise = [z.to(device) for z in sample_noise(shape, options.seed % 2**32)]
         self.sampler = FrameSampler(len(frames), options.seed)
         self.budget = Budget(options, len(frames))
-        self.rate_control = RateController(self.quant_steps, options.rd_lambda, window=options.quantised)
+        self.rate_control = RateController(self.quant_steps, options.rd_lambda, window=options.quantised_share)
         self.phase = Phase.ENCODER
         self.fixed_latents: list[torch.Tensor] | None = None
 
@@ -160,9 +160,9 @@ class Fit:
         """Enter the phase that is due at the present share of the budget."""
         options, budget = self.options, self.budget
         encoder_frames = max(options.encoder_steps * options.batch, options.encoder_epochs * len(self.frames))
-        if budget.spent(1) > (1 - options.quantised) * budget.end:
+        if budget.spent(1) > (1 - options.quantised_share) * budget.end:
             self.start_quantisation()
-        elif budget.spent() >= options.encoder or budget.step * options.batch >= encoder_frames:
+        elif budget.spent() >= options.encoder_share or budget.step * options.batch >= encoder_frames:
             self.fix_latents()
 
     def objective(self, pictures: torch.Tensor, frames: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -223,7 +223,7 @@ class Fit:
 
     def start_quantisation(self) -> None:
         """Enter phase QUANTISED, unless it has been entered or is not wanted; fixes the latents first."""
-        if self.quantised or not self.options.quantised:
+        if self.quantised or not self.options.quantised_share:
             return
         self.fix_latents()
         set_initial_steps(self.decoder, self.latents())
@@ -247,7 +247,7 @@ class Fit:
             latent.requires_grad_(False)
 
     def extend(self, part: float) -> None:
-        """Go on after the end for ``part`` of what has been spent, and meet the rate's target within that time."""
+        """Go on after the end for ``part`` of what has been spent, and meet rate control's target within that time."""
         self.rate_control.window = self.budget.extend(part)
 
     def finish(self) -> Fitted:

@@ -19,10 +19,10 @@ class FitOptions:
             else.
         warmup, warmup_steps: the learning rates rise over this share of the fit, or over so many training steps if
             these are fewer.
-        encoder: share of the fit, its first part, in which the encoder is fitted. Long fits end this part after
+        encoder_share: share of the fit, its first part, in which the encoder is fitted. Long fits end this part after
             ``encoder_epochs``, but not before ``encoder_steps``. Then the latents are fixed: a training step costs
             less, and a decoder whose input no longer moves ends higher.
-        quantised: share of the fit, its last part, with quantisation in the loop; 0 fits a float network.
+        quantised_share: share of the fit, its last part, with quantisation in the loop; 0 fits a float network.
         rd_lambda: rate-distortion trade-off while quantisation is in the loop: dB of PSNR that justify doubling the
             bytes. Above 0 the quantisation steps are learned; 0 ignores bytes and keeps the initial steps.
         bfloat16: whether the network and Muon's iterations compute in bfloat16.
@@ -38,10 +38,10 @@ class FitOptions:
     adam_lr: float = 2e-3
     warmup: float = 0.05
     warmup_steps: int = 50
-    encoder: float = 0.25
+    encoder_share: float = 0.25
     encoder_epochs: float = 2.0
     encoder_steps: int = 150
-    quantised: float = 0.3
+    quantised_share: float = 0.3
     rd_lambda: float = 0.0
     bfloat16: bool = False
     normality: float = 1e-4

@@ -112,9 +112,9 @@ class Optimisers:
         for name, tensor in tensors.items():
             number, index, kind = name.split(".")
             parameter = optimisers[int(number)].parameters[int(index)]
-            # Copied, because the optimiser updates it in place, and a snapshot may be restored again. Fused Adam walks
-            # through memory: its averages have to have the parameter's memory layout.
-            layout = parameter if tensor.shape == parameter.shape else tensor
-            states[int(number)].setdefault(int(index), {})[kind] = torch.empty_like(layout).copy_(tensor)
+            # Fused Adam walks through memory: its averages have to have the parameter's memory layout.
+            if tensor.shape == parameter.shape:
+                tensor = torch.empty_like(parameter).copy_(tensor)
+            states[int(number)].setdefault(int(index), {})[kind] = tensor
         for scheduled, state in zip(optimisers, states, strict=True):
             scheduled.optimiser.load_state_dict({**scheduled.optimiser.state_dict(), "state": state})

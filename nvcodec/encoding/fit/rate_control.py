@@ -5,11 +5,14 @@ While quantisation is in the loop, a training step minimises
     loss + rate_term,   rate_term = loss * lambda * (ln 10 / 10 / ln 2) * bits / (bits + lower_layer_bits)
 
 where only ``bits`` in the numerator has a gradient: doubling the bytes weighs as much as ``lambda`` dB of the loss.
-With a target, each training step that takes the share s of the control window changes lambda by
+Without a target, lambda stays what the user asked for. With one, that is where it starts, and each training step that
+takes the share s of the control window changes it by
 
     lambda <- clamp(lambda * (bits / target) ^ (gain * s), LAMBDA_RANGE),   gain = 6 above the target, 24 below
 
-and shifts all quantisation steps by the octaves that the missing bits per value ask for, at most 4 * s octaves.
+``bits`` being the mean of the last four training steps' estimates. :meth:`RateController.steer` also shifts all
+quantisation steps by the octaves that the missing bits per value ask for, at most 4 * s octaves; a joint fit
+(:mod:`~nvcodec.encoding.fit.joint_fit`) only changes lambda.
 """
 
 from __future__ import annotations
@@ -33,9 +36,9 @@ class RateController:
     """Knows the bits that a fit's quantised values cost, and steers lambda and the quantisation steps to a target.
 
     Args:
-        steps: the quantisation steps, which also estimate the bits.
+        quant_steps: the quantisation steps, which also estimate the bits.
         rd_lambda: the rate-distortion trade-off to start from, in dB per doubling of the bytes; 0 ignores bytes.
-        window: share of the budget within which a target is to be met.
+        window: share of the budget within which a target is to be met: that of phase QUANTISED, or of an extension.
 
     Attributes:
         rd_lambda: the trade-off as steered so far.
@@ -43,8 +46,8 @@ class RateController:
         recent_bits: estimates of the last training steps, at most four.
     """
 
-    def __init__(self, steps: LearnedSteps, rd_lambda: float, window: float) -> None:
-        self.steps, self.rd_lambda, self.window = steps, rd_lambda, window
+    def __init__(self, quant_steps: LearnedSteps, rd_lambda: float, window: float) -> None:
+        self.quant_steps, self.rd_lambda, self.window = quant_steps, rd_lambda, window
         self.targets: list[float] = []
         self.recent_bits: list[float] = []
 
@@ -59,7 +62,7 @@ class RateController:
 
     def measure_bits(self, step: int) -> torch.Tensor:
         """Estimate the bits in a training step, from another quarter of the times in each, and remember the value."""
-        bits = self.steps.bits(step % QUARTERS)
+        bits = self.quant_steps.bits(step % QUARTERS)
         self.recent_bits = [*self.recent_bits, bits.item()][-QUARTERS:]
         return bits
 
@@ -78,10 +81,10 @@ class RateController:
             bits, max_shift = statistics.mean(self.recent_bits), MAX_STEP_SHIFT * share
             self.update_lambda(share)
         else:
-            bits, max_shift = self.steps.bits().item(), 1.0
+            bits, max_shift = self.quant_steps.bits().item(), 1.0
         # Halving the step costs one bit per value.
-        octaves = min(max_shift, max(-max_shift, (target - bits) / self.steps.stored_values))
-        self.steps.shift(8 * octaves)
+        octaves = min(max_shift, max(-max_shift, (target - bits) / self.quant_steps.stored_values))
+        self.quant_steps.shift(8 * octaves)
 
     def update_lambda(self, share: float) -> None:
         """Raise lambda if the last training steps cost more bits than the target, lower it if they cost fewer."""

@@ -20,7 +20,7 @@ from nvcodec.encoding.quantizer.nearest_steps import INDICES_PER_OCTAVE, OCTAVE,
 from nvcodec.encoding.quantizer.rounding import PEAK
 
 ACTIVITY_WINDOW = 5  # side of the square whose mean magnitude estimates how active a grid is at a position
-MAX_COARSENING = 64  # eighths of an octave beyond the initial step: all weights that have not grown round to zero
+MAX_COARSENING = 64  # eighths of an octave beyond the finest step: weights that have not grown round to zero
 QUARTERS = 4  # one quarter of the stored times stands for all when bits are estimated in a training step
 CONTEXT_GAIN = 0.85  # coded bits of grids and latents relative to the estimate from magnitudes alone
 
@@ -35,7 +35,8 @@ class LearnedSteps(nn.Module):
         fineness: their negative logarithms in eighths of an octave (the higher, the finer), [groups of all
             convolutions, then grids, then latents]. For weights they are rounded to the steps of the specification
             (section 6.3).
-        finest: upper bound for :meth:`shift`, beyond which 8 bits would no longer hold the values.
+        finest: upper bound for :meth:`shift`: the initial step of weights and latents; for a grid, the step with which
+            its peak takes 8 bits. Learning may pass it.
         latents: the latents of all frames, once they are fixed.
         learned_latents: how many kinds of latents, the first ones, have a free step.
     """
@@ -137,7 +138,7 @@ class LearnedSteps(nn.Module):
     def shift(self, eighths: float) -> None:
         """Make all steps finer by ``eighths`` of an octave, or coarser if it is negative.
 
-        None becomes finer than 8 bits can hold.
+        None becomes finer than ``finest``. The steps of features that pass through a coupling layer stay.
         """
         shifted = self.fineness + eighths
         self.fineness.copy_(torch.minimum(shifted, self.finest) if eighths > 0 else shifted)
