@@ -132,6 +132,22 @@ def test_a_snapshot_is_a_moment(step: int, times: int) -> None:
     assert not same(ends[0], then)
 
 
+@pytest.mark.parametrize("step", [2, 20, 28])
+def test_a_snapshot_keeps_its_network_and_latents(step: int) -> None:
+    """However often it is restored."""
+    fit = Fit(CLIP, solve(12_000, 40, 32, 4), FitOptions(steps=40, rd_lambda=1.5), CPU)
+    fit.budget.step = step
+    for _ in range(2):
+        fit.advance()
+    snapshot, then = Snapshot(fit), everything(fit)
+    for _ in range(2):
+        snapshot.restore(fit)
+        now = everything(fit)
+        assert same(*({n: v for n, v in state.items() if not n.startswith("optimiser.")} for state in (now, then)))
+        for _ in range(3):
+            fit.advance()
+
+
 def test_who_optimises_what() -> None:
     """Muon kernels with several input channels, Adam the rest; steps, grids and latents by themselves."""
     fit = quantised_fit(size=20_000)
