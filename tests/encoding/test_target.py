@@ -122,16 +122,21 @@ def test_steps_move_until_weights_cost_what_they_may(clip: torch.Tensor) -> None
     assert fit.quant_steps.bits().item() == pytest.approx(allowed, rel=0.03)
 
 
+TO_A_SIZE = {"target_size": 12_000, "steps": 160, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(clip: torch.Tensor) -> bytes:
+    return nvcodec.encode(clip, **TO_A_SIZE).data
+
+
 @pytest.mark.parametrize("step", [100, 120, 140])
-def test_interrupted_on_the_way_to_a_size(clip: torch.Tensor, tmp_path: Path, step: int) -> None:
+def test_interrupted_on_the_way_to_a_size(clip: torch.Tensor, tmp_path: Path, undisturbed: bytes, step: int) -> None:
     """Before quantisation comes in at step 112, and in both halves after it: the file is that of an undisturbed run."""
-    options = {"target_size": 12_000, "steps": 160, "device": "cpu"}
-    whole = nvcodec.encode(clip, **options)
     out = tmp_path / "out.sdmn"
     with pytest.raises(Interrupted):
-        nvcodec.encode(clip, out, report=InterruptAt(step), **options)
-    again = nvcodec.encode(clip, out, resume=True, **options)  # type: ignore[arg-type]
-    assert again.data == whole.data
+        nvcodec.encode(clip, out, report=InterruptAt(step), **TO_A_SIZE)
+    assert nvcodec.encode(clip, out, resume=True, **TO_A_SIZE).data == undisturbed
 
 
 def test_targets_on_the_command_line(clip: torch.Tensor, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
