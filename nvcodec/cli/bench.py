@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nvcodec.cli.options import Status, TimeType, device_options, duration, selection_options, volume_options
+from nvcodec.encoding.encode_config import PRESETS, parse_size
 from nvcodec.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option("--sizes", default="75k,150k,300k,600k", show_default=True, help="nvcodec's points, in parameters.")
 @click.option("--codec", "names", multiple=True, metavar="NAME", help="Only codecs whose name contains this.")
-@click.option("--preset", type=click.Choice(("draft", "normal", "fine", "finest")), help="As in encode.")
+@click.option("--preset", type=click.Choice(tuple(PRESETS)), help="As in encode.")
 @click.option("--steps", type=click.IntRange(1), help="As in encode.")
 @click.option("--time-limit", type=TimeType(), help="As in encode, for every point.")
 @selection_options
@@ -56,7 +57,6 @@ def command(
     command continues where it stopped. Needs pip install "nvcodec[bench]".
     """
     from nvcodec.bench import require_extra
-    from nvcodec.encoding.encode_config import parse_size
 
     require_extra()
     parameters = [parse_size(size) for size in sizes.split(",")]
