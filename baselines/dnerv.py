@@ -20,7 +20,7 @@ from torch import nn
 from baselines.shapes import nearest
 from nvcodec.encoding.fit.fit import Fit, as_float
 from nvcodec.encoding.model.convolution import Conv, shared_group
-from nvcodec.encoding.model.decoder_network import HEAD_UNIT, MID_GREY, Decoder, ReferenceLayer
+from nvcodec.encoding.model.decoder_network import MID_GREY, Decoder, ReferenceLayer, head_unit
 from nvcodec.encoding.model.encoder_network import WIDTH, ChannelNorm, ConvNeXtBlock, Encoder
 from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.encoding.model.shape_solver import CHANNEL_SHRINK, EMBEDDING_VALUES, PUBLISHED_KERNELS, choose_strides
@@ -124,7 +124,7 @@ class DNeRV(Decoder):
             x = F.pixel_shuffle(F.gelu(block(x)), stride)
             if number == self.join_block:
                 x = self.join(x, y)
-        picture: torch.Tensor = self.head(x) * HEAD_UNIT
+        picture: torch.Tensor = self.head(x) * head_unit(8)
         return picture[:, :, : self.shape.height, : self.shape.width] + MID_GREY
 
     def join(self, content: torch.Tensor, difference: torch.Tensor) -> torch.Tensor:

@@ -40,7 +40,8 @@ from nvcodec.format.describe import by_layer
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
 from nvcodec.video.clip import Clip
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 CLIPS = {"blackswan": "davis480/blackswan", "camel": "davis480/camel"}
 MAX_FRAMES = 50  # of each clip

@@ -28,7 +28,8 @@ from nvcodec.encoding.fit.fit_loop import Progress, run
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.video.clip import Clip
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 PARAMETERS, FRAMES, SEEDS = 100_000, 48, (0, 1)
 CLIPS: dict[str, tuple[str, Selection]] = {
@@ -62,7 +63,7 @@ def seconds_per_step(folder: Path, name: str) -> dict[str, float]:
     for _ in range(PROBES):
         for variant, options in VARIANTS.items():
             reports: list[Progress] = []
-            nvcodec.encode(clip, size=PARAMETERS, steps=PROBE_STEPS, device="cpu", report=reports.append, **options)
+            nvcodec.encode(clip, size=PARAMETERS, steps=PROBE_STEPS, device="cpu", progress=reports.append, **options)
             durations[variant].append(reports[-1].seconds / PROBE_STEPS)
     return {variant: statistics.median(values) for variant, values in durations.items()}
 
@@ -83,7 +84,7 @@ def one_fit(folder: Path, name: str, variant: str, seed: int, steps: int) -> dic
             "psnr_rgb": fit.finish().psnr(clip.frames),
         }
     encoded = nvcodec.encode(
-        clip, size=PARAMETERS, steps=steps, seed=seed, device="cpu", report=reports.append, **VARIANTS[variant]
+        clip, size=PARAMETERS, steps=steps, seed=seed, device="cpu", progress=reports.append, **VARIANTS[variant]
     )
     with encoded.fitted.decoder.in_float():
         in_float = encoded.fitted.psnr(clip.frames)

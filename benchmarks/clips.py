@@ -26,7 +26,8 @@ from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.format.accounting import bytes_by_kind
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 # name: source, crop, scale, size, frames, steps (None: the default epochs)
 CASES: dict[str, tuple[str, Any, Any, str, int | None, int | None]] = {

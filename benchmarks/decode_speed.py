@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import statistics
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import click
 import numpy as np
 import torch
 from machine import provenance
+from timing import seconds
 
 from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.encoding.export.network_export import export_layer
@@ -46,15 +47,9 @@ def measure(parameters: int, width: int, height: int, device: torch.device) -> d
     head = SegmentHead(0, FRAMES, width, height, 0, 1)
     network = ExactNetwork(Segment(head, np.ones(FRAMES, np.int64), [layer]), 0, 0, device)
 
-    def ms_per_frame(function: Any) -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        for frame in range(FRAMES):
-            function(frame)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        return 1e3 * (time.perf_counter() - start) / FRAMES
+    def ms_per_frame(function: Callable[[int], Any]) -> float:
+        [duration] = seconds(lambda: [function(frame) for frame in range(FRAMES)], device, 1, warm_up=0)
+        return 1e3 * duration / FRAMES
 
     def in_float(frame: int) -> None:
         with torch.inference_mode(), decoder.in_float():

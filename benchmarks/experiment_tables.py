@@ -175,3 +175,13 @@ def table5(name: str) -> str:
         "trial each. The paper's rows are at 1920x960 with 3M parameters. Made by `baselines/table5.py`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def time_limits() -> str:
+    """Return what encodes with a time limit took."""
+    rows = ["| clip, kind of file, target | asked | taken | outcome |", rule(4)]
+    for name, row in load("time_limits.json").items():
+        if name != "provenance":
+            outcome = row["message"].removeprefix("nvcodec: ").replace("--time-limit", "`--time-limit`") or "a file"
+            rows.append(f"| {name} | {row['asked']:.0f} s | {row['taken']:.1f} s | {outcome} |")
+    return "\n".join(rows) + "\n"

@@ -24,7 +24,8 @@ from machine import provenance
 
 import nvcodec
 from nvcodec.bench.chart import Line, chart
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 SIZE = 300_000
 CLIPS: dict[str, tuple[str, Selection]] = {

@@ -37,9 +37,10 @@ from nvcodec.encoding.fit.frame_sampler import FrameSampler
 from nvcodec.encoding.fit.optimisers import ScheduledOptimiser, network_optimisers
 from nvcodec.encoding.fit.schedule import lr_factor
 from nvcodec.encoding.model.convolution import Conv
-from nvcodec.encoding.model.decoder_network import HEAD_UNIT, MID_GREY, Decoder
+from nvcodec.encoding.model.decoder_network import MID_GREY, Decoder, head_unit
 from nvcodec.encoding.model.shape_solver import solve
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 PARAMETERS = 285_000
 CLIPS: dict[str, tuple[str, Selection]] = {
@@ -124,7 +125,7 @@ class Progressive(Fit):
         with torch.autocast("cpu", torch.bfloat16, enabled=self.options.bfloat16):
             latents, _ = analyse(self.encoder, decoder, pictures)
             x = last_block_input(decoder, latents)
-            small = (self.small_head(x) * HEAD_UNIT + MID_GREY).float()
+            small = (self.small_head(x) * head_unit(8) + MID_GREY).float()
         target = F.avg_pool2d(pictures, stride)
         loss = F.mse_loss(small[:, :, : target.shape[2], : target.shape[3]], target)
         return loss, loss.detach()
@@ -150,7 +151,7 @@ class Crops(Fit):
             outer_top, outer_left = max(0, top - margin), max(0, left - margin)
             part = x[:, :, outer_top : top + height + margin, outer_left : left + width + margin]
             part = F.gelu(decoder.blocks[-1](part.contiguous(memory_format=torch.channels_last)))
-            picture = (decoder.head(F.pixel_shuffle(part, stride)) * HEAD_UNIT + MID_GREY).float()
+            picture = (decoder.head(F.pixel_shuffle(part, stride)) * head_unit(8) + MID_GREY).float()
         top_out, left_out = (top - outer_top) * stride, (left - outer_left) * stride
         target = pictures[:, :, top * stride : (top + height) * stride, left * stride : (left + width) * stride]
         inner = picture[:, :, top_out : top_out + target.shape[2], left_out : left_out + target.shape[3]]

@@ -27,6 +27,7 @@ from typing import Any
 import click
 import torch
 from machine import provenance
+from timing import seconds
 
 import nvcodec
 from nvcodec.cli.options import SizeType
@@ -42,9 +43,11 @@ from nvcodec.format.stream_reader import read_file, read_stream
 from nvcodec.format.stream_writer import write_stream
 from nvcodec.video.clip import Clip
 from nvcodec.video.frames import Frames
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 PROBE_STEPS = 60
+ROUNDS = 7
 MAX_CPU_FRAMES = 16  # that the CPU decodes for comparison, because it takes long
 TARGET_DB = 32.81
 #: Options of the fits whose speed is measured.
@@ -56,7 +59,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "bfloat16, batch 8": {"bfloat16": True, "batch": 8},
 }
 ROOT = Path(__file__).parents[1]
-sys.path += [str(ROOT / "tests"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tools")]  # first, since both have a module av1
 
 from networks import random_stream  # noqa: E402
 
@@ -90,34 +93,19 @@ def multiplications_per_second(device: torch.device) -> float:
 def frames_fitted_per_second(frames: Any, shape: NetworkShape, device: torch.device, way: str) -> float:
     """Return the frames fitted per second once the latents are fixed, as in most of a fit; the first steps warm up."""
     fit = Fit(frames, shape, FitOptions(steps=10**6, encoder_share=0.0, **WAYS[way]), device)
-    for steps in (PROBE_STEPS // 3, PROBE_STEPS):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        for _ in range(steps):
-            fit.advance()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-    return steps * fit.options.batch / (time.perf_counter() - start)
+    [duration] = seconds(lambda: [fit.advance() for _ in range(PROBE_STEPS)], device, 1)
+    return PROBE_STEPS * fit.options.batch / duration
 
 
-def milliseconds(function: Any, device: torch.device, rounds: int = 7) -> list[float]:
+def milliseconds(function: Callable[[], Any], device: torch.device) -> list[float]:
     """Return the durations of some calls, after two that warm up."""
-    durations = []
-    for _ in range(rounds + 2):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        function()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        durations.append(1e3 * (time.perf_counter() - start))
-    return durations[2:]
+    return [1e3 * duration for duration in seconds(function, device, ROUNDS, warm_up=2)]
 
 
 def exactness(device: str) -> dict[str, Any]:
     """Return which streams decode to the same pixels on the device and on the CPU, as all have to."""
-    golden = sorted((ROOT / "tests" / "golden").glob("*/[!b]*.sdmn"))
+    paths = sorted((ROOT / "tests" / "golden").glob("*/*.sdmn"))
+    golden = [path for path in paths if not path.name.startswith("bad-")]
     exact = {f"{path.parent.name}/{path.stem}": same_pixels(read_file(path), device, 3) for path in golden}
     random = [same_pixels(read_stream(write_stream(random_stream(seed, layers=2))), device, 3) for seed in range(40)]
     vectors = run_vectors(functools.partial(decode_by_nvcodec, device=device))
@@ -225,7 +213,7 @@ def main(
         "decoding": lambda: decoding(nvcodec.encode(clip, **short), torch_device),
         "decoding_with_grids": lambda: decoding(nvcodec.encode(clip, **{**short, "size": "0.76M"}), torch_device),
         "layers": lambda: by_layers(clip, size, torch_device),
-        "to_size": lambda: fit(clip, device, target_size=file_bytes, time_limit=size_seconds),
+        "to_size": lambda: fit(clip, device, base="none", target_size=file_bytes, time_limit=size_seconds),
         "to_quality": lambda: fit(clip, device, size=size, target_psnr=target, time_limit=seconds),
     }
     results: dict[str, Any] = json.loads(output.read_text()) if output.exists() else {}

@@ -17,7 +17,6 @@ import multiprocessing
 import statistics
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ from nvcodec.format.describe import by_layer
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 CLIPS: dict[str, tuple[str, Selection, str]] = {
     "bunny 320x160": ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 66), "100k,100k,100k"),
@@ -51,11 +51,10 @@ def x265(folder: Path, name: str, qp: int) -> dict[str, Any]:
     options = {**medium.options, "x265-params": f"{medium.options['x265-params']}:qp={qp}"}
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary, f"stream.{medium.suffix}")
-        fps = Fraction(len(clip.frames) / clip.seconds).limit_denominator(1001)
-        rival_codecs.encode(dataclasses.replace(medium, options=options), 0, clip.frames, fps, path)
-        pictures = list(rival_codecs.decode(path))
+        encoding = rival_codecs.encode(dataclasses.replace(medium, options=options), 0, clip.frames, path, threads=1)
+        pictures, _ = rival_codecs.decode(path, threads=1)
         return {
-            "file_bytes": path.stat().st_size,
+            "file_bytes": encoding.file_bytes,
             "psnr_rgb": statistics.mean(psnr(a, b) for a, b in zip(pictures, clip.frames, strict=True)),
             "provenance": provenance(),
         }

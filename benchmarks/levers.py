@@ -25,7 +25,8 @@ from nvcodec.encoding.encoder import encode
 from nvcodec.encoding.fit.fit import Fit
 from nvcodec.encoding.model import shape_solver
 from nvcodec.format.entropy import chunks
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 #: Bytes of a file and seconds for its encode: 0.6 times the bytes, and the time, of the older nvcodec of `before.py`.
 POINTS = ((68_037, 104.6), (140_141, 158.3))
@@ -68,7 +69,7 @@ def measure(folder: Path, lever: str, point: tuple[int, float]) -> dict[str, Any
     change()
     target, seconds = point
     began = time.process_time()
-    made = encode(clip, target_size=target, time_limit=seconds, threads=1, device="cpu", **options)
+    made = encode(clip, base="none", target_size=target, time_limit=seconds, threads=1, device="cpu", **options)
     return {
         "file_bytes": len(made.data),
         "psnr_rgb": made.psnr,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,18 @@ from nvcodec.bench.measurement import ANCHOR
 HERE = Path(__file__).parent
 PUBLISHED_DB = 32.81  # HNeRV's published PSNR on Bunny, 1280x640, 0.75M, 300 epochs
 X265_DB = 32.35  # x265's PSNR at the size of file that the GPU was given as its target
-SUMMARY_CODECS = ("this", "x265 veryslow", "SVT-AV1 preset 2")
+#: Measures of quality of files with an AV1 stream, and how tables name them.
+AV1_MEASURES = {"psnr_rgb": "in RGB", "psnr_y": "of Y", "psnr_611": "6:1:1"}
+SVT = "SVT-AV1 preset 2"
+#: Codecs beside which files with an AV1 stream are measured, and how narrow tables name them.
+AV1_RIVALS = {
+    SVT: "SVT-AV1 2",
+    "SVT-AV1 preset 6": "SVT-AV1 6",
+    "x265 veryslow": "x265 veryslow",
+    "x265 veryslow, chroma -6": "the same, chroma -6",
+    "x265 medium, no B": "x265 medium",
+    "VP9 good, cpu-used 1": "VP9",
+}
 LABELS = {"this": "**nvcodec**", "older": "earlier nvcodec"}
 
 Points = list[tuple[float, float]]  # of a rate-distortion curve: bytes of the file, PSNR in dB
@@ -30,27 +42,146 @@ def rule(columns: int) -> str:
 
 
 def headline() -> str:
-    """Return the sentence with which the README states where nvcodec stands."""
-    curves = _curves()
-    percents = {
-        name: delta.percent for name, of in curves.items() if (delta := bd_rate(of[ANCHOR], of["this"])) is not None
-    }
-    best, worst = min(percents, key=percents.__getitem__), max(percents, key=percents.__getitem__)
-    return (
-        f"**It does not yet match x265**: {percents[best]:+.0f} % ({best}) to {percents[worst]:+.0f} % ({worst}) "
-        "bytes\n"
-        "at equal PSNR, against `medium` without B frames ([results](docs/results.md#bytes-at-equal-quality)).\n"
+    """Return the sentences with which the README states where nvcodec stands."""
+    deltas = av1_deltas("fine ycc", SVT)
+    lines = [f"**Bytes at equal PSNR against SVT-AV1's preset 2**, mean over {len(deltas)} clips (least and most):"]
+    columns = {label: [row[measure] for row in deltas.values()] for measure, label in AV1_MEASURES.items()}
+    lines.append(
+        "".join(
+            f"{statistics.fmean(values):+.1f} % {label} ({max(values):+.1f}, {min(values):+.1f}), "
+            for label, values in columns.items()
+        ).strip()
     )
+    rgb = [row["psnr_rgb"] for row in av1_deltas("fine ycc", "x265 veryslow").values()]
+    if rgb:
+        lines.append(f"and in RGB {statistics.fmean(rgb):+.0f} % against x265's `veryslow` on {len(rgb)} of them,")
+    alone = [delta.percent for of in _curves().values() if (delta := bd_rate(of[ANCHOR], of["this"]))]
+    lines += [
+        "with the default kind of file ([results](docs/results.md#files-with-an-av1-stream)).",
+        f"A network alone takes {min(alone):+.0f} to {max(alone):+.0f} % against x265's `medium` without B frames.",
+        "Take the default kind for fewer bytes in a file that also plays anywhere; take a network alone (`--size`)",
+        "for pictures that decode in any order and in batches on a GPU, for frames between frames, and for tasks.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def summary() -> str:
-    """Return the README's small table: bytes at equal quality."""
-    curves = _curves()
-    lines = [f"| bytes against {ANCHOR} | " + " | ".join(curves) + " |", rule(len(curves) + 1)]
-    for codec in SUMMARY_CODECS:
-        deltas = [bd_rate(of[ANCHOR], of[codec]) for of in curves.values()]
-        cells = ["none in common" if delta is None else f"{delta.percent:+.0f} %" for delta in deltas]
-        lines.append(f"| {LABELS.get(codec, codec)} | " + " | ".join(cells) + " |")
+    """Return the README's small table: bytes at equal quality, by clip."""
+    nearest, *others = (SVT, *(name for name in AV1_RIVALS if name != SVT and av1_deltas("fine ycc", name)))
+    columns = [(nearest, measure) for measure in AV1_MEASURES] + [(name, "psnr_rgb") for name in others]
+    heads = [f"{AV1_RIVALS[name]}, {AV1_MEASURES[measure]}" for name, measure in columns]
+    lines = ["| clip | " + " | ".join(heads) + " |", rule(1 + len(heads))]
+    for clip in av1_deltas("fine ycc", nearest):
+        rows = [av1_deltas("fine ycc", name).get(clip) for name, _ in columns]
+        cells = [f"{row[measure]:+.1f} %" if row else "-" for row, (_, measure) in zip(rows, columns, strict=True)]
+        lines.append(f"| {clip} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def av1_chart(clip: str) -> str:
+    """Return a chart of PSNR 6:1:1 over the bytes of files with an AV1 stream and of the other codecs', as SVG."""
+    from nvcodec.bench.chart import Line, chart
+
+    points = load("av1.json")["clips"][clip]["points"]
+    names = {"fine ycc": "nvcodec", **{name: name for name in AV1_RIVALS if name in points}}
+    lines = [
+        Line(label, sorted((point["file_bytes"] / 1000, point["psnr_611"]) for point in points[name].values()), True)
+        for name, label in names.items()
+    ]
+    return chart(clip, "kB", "PSNR 6:1:1, dB", lines, logarithmic=True)
+
+
+def av1_deltas(kind: str, other: str) -> dict[str, dict[str, float]]:
+    """Return the BD-rates of a kind of file against another codec, by clip and measure; clips without them left out."""
+    found = {}
+    for name, entry in load("av1.json")["clips"].items():
+        row = entry.get("bd_rate", {}).get(kind, {}).get(other)
+        if row and all(row[measure] is not None for measure in AV1_MEASURES):
+            found[name] = row
+    return found
+
+
+def av1() -> str:
+    """Return the tables of files with an AV1 stream."""
+    results = load("av1.json")
+    kinds = list(dict.fromkeys(kind for entry in results["clips"].values() for kind in entry.get("bd_rate", {})))
+    others = list(dict.fromkeys(o for e in results["clips"].values() for k in e.get("bd_rate", {}).values() for o in k))
+    lines = ["| clip | kind | against | " + " | ".join(AV1_MEASURES.values()) + " |", rule(3 + len(AV1_MEASURES))]
+    for name in results["clips"]:
+        for kind in kinds:
+            for other in others:
+                if row := av1_deltas(kind, other).get(name):
+                    cells = " | ".join(f"{row[measure]:+.1f} %" for measure in AV1_MEASURES)
+                    lines.append(f"| {name} | {kind} | {other} | {cells} |")
+    lines += ["", "| clip | crf | AV1 stream | network | file | RGB | Y | 6:1:1 |", rule(8)]
+    for name, entry in results["clips"].items():
+        for crf, point in entry["points"].get("fine ycc", {}).items():
+            base, size = point["bytes_by_kind"]["base"], point["file_bytes"]
+            weights = point["bytes_by_kind"]["weights"]
+            decibels = " | ".join(f"{point[measure]:.2f} dB" for measure in AV1_MEASURES)
+            lines.append(f"| {name} | {crf} | {base} | {weights} | {size} | {decibels} |")
+    return "\n".join(lines) + "\n"
+
+
+def av1_decoding() -> str:
+    """Return how fast files with an AV1 stream decode."""
+    parts = ("dav1d", "layer 0 alone", "network", "network, checksums")
+    lines = ["| device | size | " + " | ".join(parts) + " |", rule(2 + len(parts))]
+    for device, sizes in load("av1_decode.json").items():
+        machine = sizes["provenance"]["machine"]
+        where = machine["gpu"] if device == "cuda" else f"{machine['threads']} threads"
+        for size, row in sizes.items():
+            if size != "provenance":
+                cells = " | ".join(f"{row[part]['frames_per_second']:.0f}" for part in parts)
+                lines.append(f"| {where} | {size} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def similarity() -> str:
+    """Return the table of SSIM and MS-SSIM beside those of the AV1 stream, and of what they cost in PSNR."""
+    kinds = {"PSNR in RGB": "psnr_rgb", "of Y": "psnr_y", "6:1:1": "psnr_611"}
+    lines = ["| clip | tune, crf | file | SSIM | MS-SSIM | " + " | ".join(kinds) + " |", rule(5 + len(kinds))]
+    for name, points in load("similarity.json")["clips"].items():
+        for key, point in points.items():
+            below, file = point["stream"], point["file"]
+            cells = [
+                "-" if file[kind] is None else f"{below[kind]:.4f} {file[kind] - below[kind]:+.4f}"
+                for kind in ("ssim", "ms_ssim")
+            ]
+            cells += [f"{below[kind]:.2f} {file[kind] - below[kind]:+.2f} dB" for kind in kinds.values()]
+            lines.append(f"| {name} | {key} | {point['file_bytes']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def defaults() -> str:
+    """Return the table of what the default options make of six kinds of video, at several rate factors."""
+    results = load("defaults.json")
+    lines = ["| 50 frames 416x240 | crf | file | RGB | Y | SSIM | seconds |", rule(7)]
+    for name, points in results["kinds"].items():
+        for crf, point in points.items():
+            lines.append(
+                f"| {name} | {crf} | {point['file_bytes']} | {point['psnr_rgb']:.2f} dB | {point['psnr_y']:.2f} dB | "
+                f"{point['ssim']:.4f} | {point['seconds']:.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def shader() -> str:
+    """Return how near the pictures of a user shader are to the decoder's, in each player."""
+    lines = [
+        "| clip | player | difference to the decoder | largest | samples that differ | PSNR with shader | without |",
+        rule(7),
+    ]
+    for clip, row in load("shader.json").items():
+        for player, shown in row.get("players", {}).items():
+            fixed, base = shown["shader"], shown["base"]
+            lines.append(
+                f"| {clip} | {player} | {fixed['mean_difference']:.4f} levels | {fixed['largest_difference']} "
+                f"| {100 * fixed['different_samples']:.4f} % | {fixed['psnr']:.2f} dB | {base['psnr']:.2f} dB |"
+            )
+        if "players" in row:
+            own = f"{row['decoder_psnr']:.2f} dB | {row['decoder_base_psnr']:.2f} dB"
+            lines.append(f"| {clip} | `nvcodec decode` | | | | {own} |")
     return "\n".join(lines) + "\n"
 
 

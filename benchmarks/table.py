@@ -1,4 +1,4 @@
-"""Writes the tables of the README, of docs/ and of baselines/ from the JSON beside this file.
+"""Writes the tables of the README, of docs/ and of baselines/, and a chart, from the JSON beside this file.
 
     python benchmarks/table.py
 
@@ -13,7 +13,9 @@ from pathlib import Path
 import experiment_tables as experiments
 import result_tables as results
 
-ROOT = Path(__file__).parent.parent
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+CHARTED = "blackswan 432x240"  # the clip of the chart
 
 
 def tables() -> Iterator[tuple[str, str, str]]:
@@ -21,6 +23,10 @@ def tables() -> Iterator[tuple[str, str, str]]:
     yield "README.md", "headline", results.headline()
     yield "README.md", "summary", results.summary()
     page = "docs/results.md"
+    yield page, "av1", results.av1()
+    yield page, "defaults", results.defaults()
+    yield page, "similarity", results.similarity()
+    yield page, "av1 decoding", results.av1_decoding()
     yield page, "rate", results.rate()
     yield page, "targets", results.targets()
     yield page, "clips", results.clips()
@@ -30,10 +36,12 @@ def tables() -> Iterator[tuple[str, str, str]]:
     yield page, "warm start", results.warm_start()
     yield page, "memory", results.memory()
     yield page, "fuzzing", results.fuzzing()
+    yield "docs/av1.md", "shader", results.shader()
     page = "docs/experiments.md"
     yield page, "levers", experiments.levers()
     yield page, "ablation", experiments.ablation()
     yield page, "trials", experiments.fit_trials()
+    yield "docs/fit.md", "time limits", experiments.time_limits()
     page = "baselines/README.md"
     yield page, "table 5", experiments.table5("table5.json")
     yield page, "table 5 on a GPU", experiments.table5("table5_gpu.json")
@@ -58,9 +66,10 @@ def updated() -> dict[str, str]:
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write the pages and the chart."""
     for path, text in updated().items():
         (ROOT / path).write_text(text)
+    (HERE / "av1_chart.svg").write_text(results.av1_chart(CHARTED))
 
 
 if __name__ == "__main__":

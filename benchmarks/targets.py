@@ -16,7 +16,8 @@ import click
 from machine import provenance
 
 import nvcodec
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 BUNNY = ("bigbuckbunny.mp4", Selection((1280, 640), (320, 160), 0, 24))
 SWAN = ("davis480/blackswan", Selection((854, 427), (256, 128), 0, 24))

@@ -26,7 +26,8 @@ from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.warm_start import warm_start
 from nvcodec.encoding.model.shape_solver import solve
 from nvcodec.format.stream_reader import read_stream
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 PARAMETERS, FRAMES, FILE_STEPS = 300_000, 66, 1200
 CASES = {

@@ -14,7 +14,8 @@ from torch import nn
 
 import nvcodec
 from nvcodec.cli.options import SizeType
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 MOTION_THRESHOLD = 6 / 255  # change to the next frame above which a pixel counts as moving
 

@@ -4,8 +4,9 @@
 
     nvcodec.encode("video.mp4", "out.sdmn", size="3M")
     video = nvcodec.open("out.sdmn")
-    video[0]          # uint8 tensor [3, height, width]
+    video[0]          # uint8 tensor [3, height, width]; uint16 of a file with 10 bits
     video[10:20]      # uint8 tensor [10, 3, height, width]
+    video.frame_at(1.5)  # the frame shown at this second, with its times
     video.timestamps  # exact seconds, one Fraction per frame
     nvcodec.info("out.sdmn")["bits_per_pixel"]
 
@@ -21,6 +22,10 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from nvcodec.decoding.decoded_video import Video as Video
+    from nvcodec.decoding.frame_batch import Frame as Frame
+    from nvcodec.decoding.frame_batch import FrameBatch as FrameBatch
+    from nvcodec.encoding.comparison import Comparison as Comparison
+    from nvcodec.encoding.comparison import compare as compare
     from nvcodec.encoding.encode_config import EncodeConfig as EncodeConfig
     from nvcodec.encoding.encoded import Encoded as Encoded
     from nvcodec.encoding.encoder import encode as encode
@@ -39,9 +44,13 @@ if TYPE_CHECKING:
 _HOME = {
     "open": ("nvcodec.decoding.decoded_video", "Video"),
     "Video": ("nvcodec.decoding.decoded_video", "Video"),
+    "Frame": ("nvcodec.decoding.frame_batch", "Frame"),
+    "FrameBatch": ("nvcodec.decoding.frame_batch", "FrameBatch"),
     "encode": ("nvcodec.encoding.encoder", "encode"),
     "EncodeConfig": ("nvcodec.encoding.encode_config", "EncodeConfig"),
     "Encoded": ("nvcodec.encoding.encoded", "Encoded"),
+    "compare": ("nvcodec.encoding.comparison", "compare"),
+    "Comparison": ("nvcodec.encoding.comparison", "Comparison"),
     "info": ("nvcodec.format.describe", "info"),
     "NvcodecError": ("nvcodec.errors", "NvcodecError"),
     "UsageError": ("nvcodec.errors", "UsageError"),

@@ -15,6 +15,9 @@ Each message is one sentence for the person at the terminal.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class NvcodecError(Exception):
     """Base class; ``exit_code`` is the exit status of the command line."""
@@ -64,3 +67,14 @@ class Interrupted(NvcodecError):
     """The run was interrupted; its state has been saved in a checkpoint."""
 
     exit_code = 130
+
+
+@contextlib.contextmanager
+def about(name: str) -> Iterator[None]:
+    """Put a file's name, unless it is empty, before the message of an error that is raised in the block."""
+    try:
+        yield
+    except (NvcodecError, IndexError) as error:
+        if name and not str(error).startswith(f"{name}: "):
+            error.args = (f"{name}: {error}",)
+        raise

@@ -1,4 +1,4 @@
-"""Quality of a decoded picture compared with its source: PSNR, SSIM, MS-SSIM."""
+"""Quality of a decoded picture compared with its source: PSNR in RGB, Y, Cb and Cr, SSIM, MS-SSIM."""
 
 from __future__ import annotations
 
@@ -7,25 +7,36 @@ import math
 import torch
 import torch.nn.functional as F
 
+from nvcodec.samples import peak_of
+
 PSNR_MAX = 100.0  # dB; identical pictures count as this
+LUMA_FACTORS = (0.299, 0.587, 0.114)  # of red, green and blue, BT.601
 WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian, in pixels
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # from the finest scale to the coarsest
 MS_SSIM_SIDE_LIMIT = (WINDOW - 1) * 2 ** (len(MS_SSIM_WEIGHTS) - 1)  # pixels; both sides must be longer
 
 
 def measure(decoded: torch.Tensor, source: torch.Tensor) -> dict[str, float | None]:
-    """Return every measure by name for two RGB pictures, uint8 [3, height, width]; ``ms_ssim`` may be None."""
+    """Return every measure by name for two RGB pictures [3, height, width]; ``ms_ssim`` may be None.
+
+    Pictures are uint8, or uint16 with 10 bits, here and below; all measures are those of levels from 0 to 255, of which
+    10 bits have fractions, or of floats that are such levels.
+    """
+    y, (cb, cr) = psnr_y(decoded, source), psnr_chroma(decoded, source)
     return {
         "psnr_rgb": psnr(decoded, source),
-        "psnr_y": psnr_y(decoded, source),
+        "psnr_y": y,
+        "psnr_cb": cb,
+        "psnr_cr": cr,
+        "psnr_611": psnr_611(y, cb, cr),
         "ssim": ssim(decoded, source),
         "ms_ssim": ms_ssim(decoded, source),
     }
 
 
 def psnr(decoded: torch.Tensor, source: torch.Tensor) -> float:
-    """Return the peak signal-to-noise ratio, in dB, over all samples of two 8-bit pictures of equal shape."""
-    return _decibel((decoded.double() - source.double()).square().mean().item())
+    """Return the peak signal-to-noise ratio, in dB, over all samples of two pictures of equal shape."""
+    return _decibel((_levels(decoded) - _levels(source)).square().mean().item())
 
 
 def psnr_y(decoded: torch.Tensor, source: torch.Tensor) -> float:
@@ -33,10 +44,39 @@ def psnr_y(decoded: torch.Tensor, source: torch.Tensor) -> float:
     return _decibel((luma(decoded) - luma(source)).square().mean().item())
 
 
+def psnr_chroma(decoded: torch.Tensor, source: torch.Tensor) -> tuple[float, float]:
+    """Return the PSNR, in dB, of Cb and of Cr as :func:`chroma` gives them, of two RGB pictures [3, height, width]."""
+    cb, cr = (chroma(decoded) - chroma(source)).square().mean((1, 2)).tolist()
+    return _decibel(cb), _decibel(cr)
+
+
+def psnr_611(y: float, cb: float, cr: float) -> float:
+    """Return the mean of the PSNRs of Y, Cb and Cr, in dB, weighted 6:1:1 as is usual for video in 4:2:0."""
+    return (6 * y + cb + cr) / 8
+
+
 def luma(picture: torch.Tensor) -> torch.Tensor:
     """Return the BT.601 luma, 0 to 255, float64 [height, width], of an RGB picture [3, height, width]."""
-    red, green, blue = picture.double()
-    return 0.299 * red + 0.587 * green + 0.114 * blue
+    red, green, blue = _levels(picture)
+    return LUMA_FACTORS[0] * red + LUMA_FACTORS[1] * green + LUMA_FACTORS[2] * blue
+
+
+def chroma(picture: torch.Tensor) -> torch.Tensor:
+    """Return Cb and Cr (BT.601, full range, about 0, not rounded) of an RGB picture [3, height, width].
+
+    Returns:
+        float64 [2, ceil(height / 2), ceil(width / 2)], -127.5 to 127.5: means over 2x2 pixels. At an odd last row or
+        column, the mean is over the pixels that there are.
+    """
+    red, _, blue = _levels(picture)
+    y = luma(picture)
+    full = torch.stack([(blue - y) / (2 * (1 - LUMA_FACTORS[2])), (red - y) / (2 * (1 - LUMA_FACTORS[0]))])
+    return F.avg_pool2d(full[None], 2, ceil_mode=True)[0]
+
+
+def _levels(picture: torch.Tensor) -> torch.Tensor:
+    """Return a picture in levels, 0 to 255, float64."""
+    return picture.double() * (255 / peak_of(10)) if picture.dtype == torch.uint16 else picture.double()
 
 
 def _decibel(mean_squared_error: float) -> float:
@@ -48,7 +88,7 @@ def ssim(decoded: torch.Tensor, source: torch.Tensor) -> float:
 
     The window is a Gaussian of 11 pixels with sigma 1.5, without padding; the result is the mean over the channels.
     """
-    return ssim_maps(decoded[None].float(), source[None].float())[0].mean().item()
+    return ssim_maps(_levels(decoded)[None].float(), _levels(source)[None].float())[0].mean().item()
 
 
 def ms_ssim(decoded: torch.Tensor, source: torch.Tensor) -> float | None:
@@ -58,7 +98,7 @@ def ms_ssim(decoded: torch.Tensor, source: torch.Tensor) -> float | None:
     """
     if min(source.shape[1:]) <= MS_SSIM_SIDE_LIMIT:
         return None
-    a, b = decoded[None].float(), source[None].float()
+    a, b = _levels(decoded)[None].float(), _levels(source)[None].float()
     product = torch.ones(3)
     for scale, weight in enumerate(MS_SSIM_WEIGHTS):
         similarity, contrast = (part.mean((0, 2, 3)) for part in ssim_maps(a, b))

@@ -15,13 +15,11 @@ from decoder_bugs import Bug
 class EncoderBug(Bug):
     """A change of one place.
 
-    Attributes:
-        tests: test files or functions, one of which has to fail.
+    Its ``tests`` have to catch it.
     """
 
-    tests: tuple[str, ...]
 
-
+CLOCK = "encoding/clock.py"
 ENCODE_CONFIG = "encoding/encode_config.py"
 ENCODE_JOB = "encoding/encode_job.py"
 LAYER_JOB = "encoding/layer_job.py"
@@ -47,6 +45,25 @@ MUON = "encoding/fit/muon.py"
 OPTIMISERS = "encoding/fit/optimisers.py"
 RATE_CONTROL = "encoding/fit/rate_control.py"
 WARM_START = "encoding/fit/warm_start.py"
+BASE_CACHE = "encoding/av1/base_cache.py"
+BASE_JOB = "encoding/av1/base_job.py"
+CORRECTION_EXPORT = "encoding/av1/correction_export.py"
+CORRECTION_FIT = "encoding/av1/correction_fit.py"
+CORRECTION_JOB = "encoding/av1/correction_job.py"
+CORRECTION_LOSS = "encoding/av1/correction_loss.py"
+CORRECTION_NETWORK = "encoding/av1/correction_network.py"
+CRF_SEARCH = "encoding/av1/crf_search.py"
+CROPS = "encoding/av1/crops.py"
+FOREIGN_BASE = "encoding/av1/foreign_base.py"
+SVT_ENCODER = "encoding/av1/svt_encoder.py"
+VERIFICATION = "encoding/verification.py"
+AV1_FILES = "video/av1_files.py"
+CLI_READING = "cli/reading.py"
+WRAPPING = "encoding/wrapping.py"
+SOURCE_EXTRAS = "encoding/source_extras.py"
+TRACK_READER = "video/track_reader.py"
+TRACK_MUXER = "video/track_muxer.py"
+TRACK_TEMPLATES = "video/track_templates.py"
 CLI_MAIN = "cli/main.py"
 CLI_OPTIONS = "cli/options.py"
 MEASUREMENT = "bench/measurement.py"
@@ -54,8 +71,21 @@ BD = "bench/bd.py"
 CHART = "bench/chart.py"
 METRICS = "metrics.py"
 MOTION = "video/motion.py"
-SINKS = "video/sinks.py"
+BYTE_SINKS = "video/byte_sinks.py"
+CONTAINER_SINK = "video/container_sink.py"
+OUTPUT_TIMES = "video/output_times.py"
 TRANSFORM = "video/transform.py"
+ORIENTATION = "video/orientation.py"
+SOURCE_FRAME = "video/source_frame.py"
+TIMING = "video/timing.py"
+VIDEO_FILE = "video/video_file.py"
+FILE_LOSSES = "video/file_losses.py"
+IMAGE_SEQUENCE = "video/image_sequence.py"
+FRAME_TO_RGB = "video/frame_to_rgb.py"
+SOURCE = "video/source.py"
+SELECTION = "video/selection.py"
+SEEKING = "video/seeking.py"
+DEINTERLACING = "video/deinterlacing.py"
 DECODED_VIDEO = "decoding/decoded_video.py"
 CONCEALMENT = "decoding/concealment.py"
 PAYLOADS = "format/payloads.py"
@@ -72,42 +102,51 @@ CONFIG_TESTS = ("tests/encoding/test_encode_config.py",)
 JOB_TESTS = ("tests/encoding/test_encode_job.py",)
 STATE_TESTS = ("tests/encoding/test_fit_state.py",)
 BUILDER_TESTS = ("tests/encoding/test_operation_builder.py",)
+CACHE_TESTS = ("tests/encoding/test_base_cache.py",)
+CORRECTION_TESTS = ("tests/encoding/test_correction.py",)
+CORRECTION_JOB_TESTS = ("tests/encoding/test_correction_job.py",)
+CRF_TESTS = ("tests/encoding/test_crf_search.py",)
+CROP_TESTS = ("tests/encoding/test_crops.py",)
+FOREIGN_TESTS = ("tests/encoding/test_av1_base_file.py",)
+SVT_TESTS = ("tests/encoding/test_svt_encoder.py",)
+AV1_FILE_TESTS = ("tests/video/test_av1_files.py",)
+LAYERS_TEST = ("tests/encoding/test_av1_encode.py::test_several_layers",)
 
 #: Options and their meaning.
 OPTIONS = [
     EncoderBug(
         "--lambda: above 20 dB allowed",
         ENCODE_CONFIG,
-        "if not 0 <= self.rd_lambda <= MAX_LAMBDA_DB:",
-        "if not 0 <= self.rd_lambda:",
+        "if not 0 <= config.lambda_db <= MAX_LAMBDA_DB:",
+        "if not 0 <= config.lambda_db:",
         CONFIG_TESTS,
     ),
     EncoderBug(
         "grids: a share above 1",
         ENCODE_CONFIG,
-        "if not 0 <= self.grids <= 1:",
-        "if not 0 <= self.grids <= 2:",
+        "if not 0 <= config.grids <= 1:",
+        "if not 0 <= config.grids <= 2:",
         CONFIG_TESTS,
     ),
     EncoderBug(
         "two targets at once",
         ENCODE_CONFIG,
-        "(self.target_size, self.bitrate, self.target_psnr)) > 1",
-        "(self.target_size, self.bitrate, self.target_psnr)) > 2",
+        "(config.target_size, config.bitrate, config.target_psnr)) > 1",
+        "(config.target_size, config.bitrate, config.target_psnr)) > 2",
         CONFIG_TESTS,
     ),
     EncoderBug(
         "layers with a bit rate",
         ENCODE_CONFIG,
-        "bool(sizes) or self.bitrate is not None or self.target_psnr is not None",
-        "bool(sizes) or self.target_psnr is not None",
+        "bool(sizes) or config.bitrate is not None or config.target_psnr is not None",
+        "bool(sizes) or config.target_psnr is not None",
         CONFIG_TESTS,
     ),
     EncoderBug(
         "joint and resume",
         ENCODE_CONFIG,
-        "or self.onto is not None or self.resume)",
-        "or self.onto is not None)",
+        "or config.onto is not None or config.resume)",
+        "or config.onto is not None)",
         CONFIG_TESTS,
     ),
     EncoderBug(
@@ -147,17 +186,38 @@ JOBS = [
         JOB_TESTS,
     ),
     EncoderBug(
-        "time spent is forgotten",
-        ENCODE_JOB,
-        "(1 - JOINT_SHARE if self.config.joint else 1) - self.clock.total",
-        "(1 - JOINT_SHARE if self.config.joint else 1)",
+        "what a layer does not take is lost",
+        CLOCK,
+        "            self._end = end",
+        "            pass",
         JOB_TESTS,
+    ),
+    EncoderBug(
+        "a later file's share of the time is that of the first one",
+        BUDGET,
+        "self._allotted_at = self.spent(), self.clock.total",
+        "self._allotted_at = 0.0, 0.0",
+        BUDGET_TESTS,
+    ),
+    EncoderBug(
+        "several files have the time of one",
+        BUDGET,
+        "available /= 1 + (self._files - 1) * options.quantised_share",
+        "pass",
+        BUDGET_TESTS,
+    ),
+    EncoderBug(
+        "what cannot be done in time is tried",
+        CLOCK,
+        "if seconds > left:",
+        "if False:",
+        ("tests/encoding/test_clock.py",),
     ),
     EncoderBug(
         "no time is kept for the joint fit",
         ENCODE_JOB,
-        "self.config.time_limit * (1 - JOINT_SHARE if self.config.joint else 1)",
-        "self.config.time_limit",
+        "with self.clock.share(1 - JOINT_SHARE if self.config.joint else 1):",
+        "with self.clock.share(1):",
         JOB_TESTS,
     ),
     EncoderBug(
@@ -173,8 +233,8 @@ JOBS = [
     EncoderBug(
         "layers stand on the first one",
         ENCODE_JOB,
-        "            lower_layers = self.files[-1][0].data\n        return jobs",
-        "            lower_layers = self.files[0][0].data\n        return jobs",
+        "                lower_layers = self.files[-1][0].data\n        return jobs",
+        "                lower_layers = self.files[0][0].data\n        return jobs",
         JOB_TESTS,
     ),
     EncoderBug(
@@ -204,8 +264,8 @@ JOBS = [
     EncoderBug(
         "the files of a ladder continue from each other",
         LAYER_JOB,
-        "            shared.restore(self.fit)\n            ladder.append",
-        "            ladder.append",
+        "            shared.restore(self.fit)\n            with self",
+        "            with self",
         JOB_TESTS,
     ),
     EncoderBug(
@@ -316,8 +376,8 @@ BUDGET_BUGS = [
     EncoderBug(
         "the limit that is reached last ends the fit",
         BUDGET,
-        "share = max(share, taken / max(available, 1e-9))",
-        "share = min(share or 1.0, taken / max(available, 1e-9))",
+        "share = max(share, before + (1 - before)",
+        "share = min(share or 1.0, before + (1 - before)",
         BUDGET_TESTS,
     ),
     EncoderBug(
@@ -586,6 +646,13 @@ FITS = [
         "requires_grad_(False)",
         STATE_TESTS,
     ),
+    EncoderBug(
+        "a restored optimiser updates what it was restored from",
+        OPTIMISERS,
+        "torch.empty_like(layout, dtype=tensor.dtype).copy_(tensor)",
+        "tensor",
+        ("tests/encoding/test_fit_state.py::test_a_snapshot_is_a_moment",),
+    ),
     EncoderBug("learning rates have no schedule", OPTIMISERS, "self.peak_lr * lr_factor", "self.peak_lr", STATE_TESTS),
     EncoderBug(
         "Adam for every kernel",
@@ -797,8 +864,8 @@ MEASURES = [
     EncoderBug(
         "luma: red and blue swapped",
         METRICS,
-        "0.299 * red + 0.587 * green + 0.114 * blue",
-        "0.114 * red + 0.587 * green + 0.299 * blue",
+        "LUMA_FACTORS[0] * red + LUMA_FACTORS[1] * green + LUMA_FACTORS[2] * blue",
+        "LUMA_FACTORS[2] * red + LUMA_FACTORS[1] * green + LUMA_FACTORS[0] * blue",
         ("tests/test_metrics.py",),
     ),
     EncoderBug("SSIM: sigma 4", METRICS, "SIGMA = 11, 1.5", "SIGMA = 11, 4.0", ("tests/test_metrics.py",)),
@@ -922,19 +989,1026 @@ MEASURES = [
         ("tests/video/test_video.py",),
     ),
     EncoderBug(
-        "y4m: chroma planes swapped",
-        SINKS,
-        "np.ascontiguousarray(planes).data",
-        "np.ascontiguousarray(planes.reshape(3, -1)[[0, 2, 1]]).data",
+        "y4m: red and blue swapped",
+        BYTE_SINKS,
+        "rgb_to_yuv444(channels_first(picture), self.bits)",
+        "rgb_to_yuv444(channels_first(picture).flip(0), self.bits)",
         ("tests/video/test_video.py",),
     ),
     EncoderBug(
         "y4m: sample aspect upside down",
-        SINKS,
-        'f"A{sample_aspect.numerator}:{sample_aspect.denominator} C444',
-        'f"A{sample_aspect.denominator}:{sample_aspect.numerator} C444',
+        BYTE_SINKS,
+        'f"A{aspect.numerator}:{aspect.denominator} {kind}',
+        'f"A{aspect.denominator}:{aspect.numerator} {kind}',
         ("tests/video/test_video.py",),
+    ),
+    EncoderBug(
+        "output: a matrix that is not the one it is tagged with",
+        "video/frame_converters.py",
+        "self.bits, self.tags.matrix)",
+        "self.bits)",
+        ("tests/video/test_output_colors.py",),
+    ),
+    EncoderBug(
+        "output: PNG without tags",
+        "video/png_sinks.py",
+        "set_tags(frame, tags_of_rgb(color))",
+        "pass",
+        ("tests/video/test_output_colors.py",),
+    ),
+    EncoderBug(
+        "output: chroma said to lie at the left",
+        CONTAINER_SINK,
+        "chromaloc=1",
+        "chromaloc=0",
+        ("tests/video/test_output_colors.py",),
+    ),
+    EncoderBug(
+        "output: one palette for all pictures of a GIF",
+        "video/frame_converters.py",
+        '"paletteuse", "new=1"',
+        '"paletteuse", "new=0"',
+        ("tests/video/test_outputs.py",),
+    ),
+    EncoderBug(
+        "output: 4:2:0 with odd sides in H.264",
+        CONTAINER_SINK,
+        "subsampled=even or form.odd_sides",
+        "subsampled=True",
+        ("tests/video/test_outputs.py",),
+    ),
+    EncoderBug(
+        "output: no word of uneven frames in y4m",
+        BYTE_SINKS,
+        "1 / self.fps / 10:",
+        "1 / self.fps * 10:",
+        ("tests/video/test_output_times.py",),
+    ),
+    EncoderBug(
+        "output: times of a part counted from 0, not from the first frame",
+        "cli/decode.py",
+        "pts = ticks[first][0] + moment",
+        "pts = moment",
+        ("tests/cli/test_cli_decode.py",),
+    ),
+    EncoderBug(
+        "output: a last frame of no duration",
+        CONTAINER_SINK,
+        "packet.duration = self.durations.pop(packet.pts)",
+        "packet.duration = 0",
+        ("tests/video/test_output_times.py",),
+    ),
+    EncoderBug(
+        "output: negative times left as they are",
+        OUTPUT_TIMES,
+        "min(pts, 0) if self.keep else pts",
+        "0 if self.keep else pts",
+        ("tests/video/test_output_times.py",),
+    ),
+    EncoderBug(
+        "output: frames within one tick at one time",
+        OUTPUT_TIMES,
+        "self._last + 1)",
+        "self._last)",
+        ("tests/video/test_output_times.py",),
     ),
 ]
 
-BUGS = [*OPTIONS, *JOBS, *SIZES, *BUDGET_BUGS, *RATE, *TARGETS, *FITS, *QUANTISATION, *SHARED, *MEASURES]
+#: AV1 streams: made, kept, and those of others.
+AV1_STREAMS = [
+    EncoderBug(
+        "AV1 stream: whole rate factors",
+        SVT_ENCODER,
+        "crf={self.crf + finer:g}",
+        "crf={int(self.crf) + finer}",
+        SVT_TESTS,
+    ),
+    EncoderBug(
+        "AV1 stream: an offset for more bytes, not for fewer",
+        SVT_ENCODER,
+        "startup-qp-offset={-finer}",
+        "startup-qp-offset={finer}",
+        SVT_TESTS,
+    ),
+    EncoderBug(
+        "AV1 stream: a rate factor beyond the scale",
+        SVT_ENCODER,
+        "min(FINER, math.floor(MAX_CRF - self.crf))",
+        "FINER",
+        SVT_TESTS,
+    ),
+    EncoderBug(
+        "AV1 stream: the end of every run but the last is lost",
+        SVT_ENCODER,
+        "                units += run.end() if run else []\n",
+        "",
+        SVT_TESTS,
+    ),
+    EncoderBug(
+        "AV1 stream: runs of any length",
+        SVT_ENCODER,
+        "min(MAX_RUN_FRAMES, math.floor(self.fps * MAX_RUN_SECONDS))",
+        "math.floor(self.fps * MAX_RUN_SECONDS)",
+        SVT_TESTS,
+    ),
+    EncoderBug(
+        "AV1 stream: any frame rate is told",
+        SVT_ENCODER,
+        "return min(max(self.fps.limit_denominator(MAX_RATE_TERM), Fraction(LEAST_FPS)), Fraction(MOST_FPS))",
+        "return self.fps",
+        SVT_TESTS,
+    ),
+    EncoderBug(
+        "AV1 stream: its matrix is not declared",
+        SVT_ENCODER,
+        "context.colorspace, context.color_range = settings.matrix, 1",
+        "context.colorspace, context.color_range = 2, 1",
+        SVT_TESTS,
+    ),
+    EncoderBug(
+        "AV1 stream: converted by BT.601 always",
+        SVT_ENCODER,
+        "rgb_to_yuv420(picture, DEPTH, self.settings.matrix)",
+        "rgb_to_yuv420(picture, DEPTH)",
+        ("tests/encoding/test_av1_encode.py::test_a_source_says_its_matrix",),
+    ),
+    EncoderBug(
+        "AV1 cache: damage goes unnoticed",
+        BASE_CACHE,
+        'if zlib.crc32(data) != about["crc"] or sum(about["sizes"]) != len(data):',
+        'if sum(about["sizes"]) != len(data):',
+        CACHE_TESTS,
+    ),
+    EncoderBug(
+        "AV1 cache: that of any clip is taken",
+        BASE_CACHE,
+        'same = meta["identity"] == self.identity',
+        "same = True",
+        CACHE_TESTS,
+    ),
+    EncoderBug(
+        "AV1 cache: every frame is a key frame",
+        BASE_CACHE,
+        "TemporalUnit(data[start:end], bool(key))",
+        "TemporalUnit(data[start:end], True)",
+        CACHE_TESTS,
+    ),
+    EncoderBug(
+        "AV1 cache: only the last stream is kept",
+        BASE_CACHE,
+        "for key, stream in self.streams.items():",
+        "for key, stream in [(name, self.streams[name])]:",
+        CACHE_TESTS,
+    ),
+    EncoderBug(
+        "foreign stream: later runs have no header",
+        FOREIGN_BASE,
+        "header + data if key and not has_header else data, key",
+        "data, key",
+        FOREIGN_TESTS,
+    ),
+    EncoderBug("foreign stream: chroma always at the left", FOREIGN_BASE, "2: TOP_LEFT", "2: LEFT", FOREIGN_TESTS),
+    EncoderBug(
+        "foreign stream: the source's matrix is not asked",
+        FOREIGN_BASE,
+        "declared_matrix if sequence.matrix == 2 else sequence.matrix",
+        "sequence.matrix",
+        FOREIGN_TESTS,
+    ),
+    EncoderBug(
+        "foreign stream: a run is the whole stream",
+        FOREIGN_BASE,
+        "run = 1 if key else run + 1",
+        "run = run + 1",
+        FOREIGN_TESTS,
+    ),
+    EncoderBug(
+        "foreign stream: need not begin with a key frame",
+        FOREIGN_BASE,
+        "if not units[0].key:",
+        "if False:",
+        FOREIGN_TESTS,
+    ),
+    EncoderBug(
+        "foreign stream: headers that differ",
+        FOREIGN_BASE,
+        "for run in runs_of(units, picture)}) > 1:",
+        "for run in runs_of(units, picture)}) > 2:",
+        FOREIGN_TESTS,
+    ),
+    EncoderBug(
+        "foreign stream: of another size",
+        BASE_JOB,
+        "(len(given[0]), picture.width, picture.height) != (len(clip.frames), clip.width, clip.height)",
+        "len(given[0]) != len(clip.frames)",
+        FOREIGN_TESTS,
+    ),
+]
+
+#: What networks above an AV1 stream are fitted to and for.
+AV1_LOSSES = [
+    EncoderBug(
+        "crops: at odd positions",
+        CROPS,
+        "tops = 2 * random.integers(0, (height - rows) // 2 + 1, count)",
+        "tops = random.integers(0, height - rows + 1, count)",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "crops: their borders are shifted",
+        CROPS,
+        "row, column = top + margin - border, left + margin - border",
+        "row, column = top + margin - border, left + margin",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "crops: weights relative to the crops of a step",
+        CROPS,
+        "self.weights[chosen].float() / self.mean_weight",
+        "self.weights[chosen].float() / self.weights[chosen].float().mean()",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "crops: errors of pictures that are not clamped",
+        CROPS,
+        "(shown.clamp(0, peak) - original * step)",
+        "(shown - original * step)",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "crops: Cb and Cr swapped",
+        CROPS,
+        "(rgb[:, 2] - luma) / (2 * (1 - blue)), (rgb[:, 0] - luma) / (2 * (1 - red))",
+        "(rgb[:, 0] - luma) / (2 * (1 - red)), (rgb[:, 2] - luma) / (2 * (1 - blue))",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "crops: chroma at an odd edge counts zeros",
+        CROPS,
+        "F.avg_pool2d(torch.stack([cb, cr], 1), 2, ceil_mode=True)",
+        "F.avg_pool2d(torch.stack([cb, cr], 1), 2)",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "planes: relative to the mean of the frames",
+        CORRECTION_LOSS,
+        "crops.plane_errors[chosen].clamp(",
+        "crops.plane_errors.mean(0).clamp(",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "the default loss: as much RGB as planes",
+        CORRECTION_LOSS,
+        "return (1 - RGB_SHARE) * planes + RGB_SHARE * rgb",
+        "return 0.5 * planes + 0.5 * rgb",
+        CROP_TESTS,
+    ),
+    EncoderBug("planes: weighted 4:2:2", CORRECTION_LOSS, "(0.75, 0.125, 0.125)", "(0.5, 0.25, 0.25)", CROP_TESTS),
+    EncoderBug("planes: Cr without weights", CORRECTION_LOSS, "squares[2] * blocks]", "squares[2]]", CROP_TESTS),
+    EncoderBug(
+        "RGB: a perfect frame divides by zero",
+        CORRECTION_LOSS,
+        "crops.rgb_errors[chosen].clamp(min=LEAST_ERROR * crops.step**2)",
+        "crops.rgb_errors[chosen]",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "own loss: numbers of crops instead of frames",
+        CORRECTION_LOSS,
+        "crops.frames[chosen].tolist()",
+        "chosen.tolist()",
+        CROP_TESTS,
+    ),
+    EncoderBug(
+        "a named loss without weights",
+        CORRECTION_LOSS,
+        "(errors if crops.weights is None else errors * crops.relative_weights(chosen)).mean()",
+        "errors.mean()",
+        CROP_TESTS,
+    ),
+]
+
+#: The networks above an AV1 stream.
+AV1_NETWORKS = [
+    EncoderBug("above AV1: no ReLU", CORRECTION_NETWORK, "x = F.relu(conv(x))", "x = conv(x)", CORRECTION_TESTS),
+    EncoderBug(
+        "above AV1: a new network corrects",
+        CORRECTION_NETWORK,
+        "nn.init.zeros_(last.weight)",
+        "nn.init.ones_(last.weight)",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: weights of kernels of one row",
+        CORRECTION_NETWORK,
+        "sum(side**2 * before * after",
+        "sum(side * before * after",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: quantised from the beginning",
+        CORRECTION_FIT,
+        "> (1 - self.options.quantised_share) * self.budget.end",
+        "> 0",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: bytes do not count",
+        CORRECTION_FIT,
+        "loss = loss + rate_term(",
+        "loss = loss + 0 * rate_term(",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: judged unrounded",
+        CORRECTION_FIT,
+        "(pictures(part) / step).round() * step",
+        "pictures(part)",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: the caller's random numbers change",
+        CORRECTION_FIT,
+        "with torch.random.fork_rng(devices=[]):",
+        "if True:",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: mid-grey is not made up for",
+        CORRECTION_EXPORT,
+        "* (MID_GREY / LEVELS_PER_UNIT)",
+        "* 0.0",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: nothing is subtracted",
+        CORRECTION_EXPORT,
+        "PICTURE_SHIFT, (-peak, peak), offset",
+        "PICTURE_SHIFT, (0, peak), offset",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: hidden values always have 12 bits",
+        CORRECTION_EXPORT,
+        "PRE_ACTIVATION_PEAK >> shifts[0] - shift",
+        "PRE_ACTIVATION_PEAK",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: the margin is cut off wrongly",
+        CORRECTION_EXPORT,
+        "Crop(shown, picture.margin, picture.margin, *size)",
+        "Crop(shown, picture.margin, 0, *size)",
+        CORRECTION_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: each layer corrects the stream",
+        CORRECTION_JOB,
+        "op_below = 0 if len(layers) == 1 else",
+        "op_below = 0 if True else",
+        LAYERS_TEST,
+    ),
+    EncoderBug(
+        "above AV1: lower layers keep their checksums",
+        CORRECTION_JOB,
+        "            for layer in layers:\n                layer.checksums",
+        "            for layer in layers[-1:]:\n                layer.checksums",
+        LAYERS_TEST,
+    ),
+    EncoderBug(
+        "above AV1: bytes do not count in the choice",
+        CORRECTION_JOB,
+        "- task.options.rd_lambda * growth",
+        "- 0 * growth",
+        ("tests/encoding/test_av1_encode.py::test_the_best_of_several_networks",),
+    ),
+    EncoderBug(
+        "above AV1: a size that was asked for has to pay",
+        CORRECTION_JOB,
+        "if scores[best] > 0 or task.fixed_size else",
+        "if scores[best] > 0 else",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: gains in decibels of amplitudes",
+        CORRECTION_JOB,
+        "return 10 * math.log10(before",
+        "return 20 * math.log10(before",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: the smallest network of a size",
+        CORRECTION_JOB,
+        "if shape.parameters <= parameters][-1]",
+        "if shape.parameters <= parameters][0]",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: every fit gets all the time",
+        CORRECTION_JOB,
+        "left / math.ceil(fits / task.threads)",
+        "left",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: no time is kept for decoding",
+        CORRECTION_JOB,
+        "left = task.clock.left - decoding",
+        "left = task.clock.left",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: a checksum of one byte",
+        CORRECTION_JOB,
+        "CHECKSUM_PARTS * CHECKSUM_BYTES * -(",
+        "CHECKSUM_PARTS * -(",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: a draft tries all networks",
+        BASE_JOB,
+        'hidden[:DRAFT_CANDIDATES] if speed == "draft" else hidden',
+        "hidden",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: a network for what rounding exceeds",
+        CORRECTION_JOB,
+        "if float(crops.rgb_errors.mean()) < LEAST_ERROR * crops.step**2 and not task.fixed_size:",
+        "if False:",
+        ("tests/encoding/test_av1_sources.py::test_no_network_for_what_rounding_exceeds",),
+    ),
+    EncoderBug(
+        "above AV1: tune is ignored",
+        BASE_JOB,
+        "return LOSS_OF_TUNE[config.tune]",
+        "return balanced_loss",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: a time limit has the preset's steps",
+        BASE_JOB,
+        "(None if timed else CORRECTION_STEPS[config.speed])",
+        "CORRECTION_STEPS[config.speed]",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "above AV1: all weights may be zero",
+        BASE_JOB,
+        "if weights is not None and not any(mask.any() for mask in weights):",
+        "if False:",
+        ("tests/encoding/test_av1_encode.py::test_weights",),
+    ),
+    EncoderBug(
+        "above AV1: PICTURE converts by BT.601",
+        BASE_JOB,
+        "CENTRED, matrix_of(clip.color.matrix), 0, 0",
+        "CENTRED, 6, 0, 0",
+        ("tests/encoding/test_av1_encode.py::test_a_source_says_its_matrix",),
+    ),
+]
+
+#: The way to a target, interruptions, and what a file says of itself.
+AV1_TARGETS = [
+    EncoderBug(
+        "crf: proposals outside what is known",
+        CRF_SEARCH,
+        "proposed = min(max(round(proposed / CRF_STEP) * CRF_STEP, above + CRF_STEP), below - CRF_STEP)",
+        "proposed = round(proposed / CRF_STEP) * CRF_STEP",
+        CRF_TESTS,
+    ),
+    EncoderBug(
+        "crf: a larger file rather than a smaller one",
+        CRF_SEARCH,
+        "value > self.high if self.rather_below else value < self.low",
+        "value < self.low if self.rather_below else value > self.high",
+        CRF_TESTS,
+    ),
+    EncoderBug(
+        "crf: a flat place has no slope",
+        CRF_SEARCH,
+        "return min(measured, LEAST_SLOPE_SHARE * self.target.slope)",
+        "return measured",
+        CRF_TESTS,
+    ),
+    EncoderBug(
+        "crf: the target of a size is that of its bytes",
+        CRF_SEARCH,
+        "math.log(least_share * file_bytes), math.log(file_bytes)",
+        "least_share * file_bytes, float(file_bytes)",
+        CRF_TESTS,
+    ),
+    EncoderBug(
+        "AV1 size: what networks take is not learned",
+        BASE_JOB,
+        "EXPECTED_ABOVE_BYTES if last is None else",
+        "EXPECTED_ABOVE_BYTES if True else",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "AV1 quality: what networks gain is not learned",
+        BASE_JOB,
+        "EXPECTED_GAIN if last is None else",
+        "EXPECTED_GAIN if True else",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "AV1 target: the last file is taken",
+        BASE_JOB,
+        "best = files[target.best(values)] if files",
+        "best = files[crf] if files",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "AV1 target: goes on after an interruption",
+        BASE_JOB,
+        "if target.met_by(values[crf]) or last.interrupted:",
+        "if target.met_by(values[crf]):",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "AV1 target: the search takes all the time",
+        BASE_JOB,
+        "known_or_expected, is_time)",
+        "known_or_expected)",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "AV1 sizes: the first has all the time",
+        BASE_JOB,
+        "with self.task.clock.share(1 / files):",
+        "with self.task.clock.share(1):",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "AV1 interruption: a later stream leaves no file",
+        BASE_JOB,
+        'if self.config.on_interrupt == "write" and self.last is not None:',
+        "if False:",
+        ("tests/encoding/test_av1_encode.py::test_interrupted_in_a_later_stream",),
+    ),
+    EncoderBug(
+        "AV1 interruption: a checkpoint of nothing",
+        BASE_JOB,
+        "if self.cache.path is not None and self.cache.streams:",
+        "if self.cache.path is not None:",
+        ("tests/encoding/test_av1_encode.py::test_interrupted_in_the_stream",),
+    ),
+    EncoderBug(
+        "AV1 resume: the stream is made again",
+        BASE_JOB,
+        "if name not in self.cache.streams:",
+        "if True:",
+        ("tests/encoding/test_av1_encode.py::test_interrupted_and_resumed",),
+    ),
+    EncoderBug(
+        "AV1 metadata: as long as it likes",
+        BASE_JOB,
+        "<= max(most_bytes, MIN_METADATA)",
+        "<= 10**9",
+        CORRECTION_JOB_TESTS,
+    ),
+    EncoderBug(
+        "AV1 metadata: whole rate factors",
+        BASE_JOB,
+        "return int(number) if number.is_integer() else number",
+        "return int(number)",
+        CORRECTION_JOB_TESTS,
+    ),
+]
+
+#: What is written, and how it is verified.
+AV1_OUTPUTS = [
+    EncoderBug(
+        "verification: times are not compared",
+        VERIFICATION,
+        "if stream.ticks != clip.ticks:",
+        "if False:",
+        ("tests/encoding/test_verification.py",),
+    ),
+    EncoderBug(
+        "verification: PSNR of the worst frame",
+        VERIFICATION,
+        "sum(psnrs) / len(psnrs)",
+        "min(psnrs)",
+        ("tests/encoding/test_verification.py",),
+    ),
+    EncoderBug(
+        "verification: only layer 0",
+        VERIFICATION,
+        "stream.video.seed, device, stream.layers, bits",
+        "stream.video.seed, device, bits",
+        ("tests/encoding/test_verification.py",),
+    ),
+    EncoderBug(
+        "AV1 file: every packet is a key frame",
+        AV1_FILES,
+        "stream, time_base, unit.key",
+        "stream, time_base, True",
+        AV1_FILE_TESTS,
+    ),
+    EncoderBug(
+        "AV1 file: durations are lost",
+        AV1_FILES,
+        "packet.duration = unit.duration",
+        "packet.duration = 0",
+        AV1_FILE_TESTS,
+    ),
+    EncoderBug(
+        "AV1 file: sample aspect is lost",
+        AV1_FILES,
+        "stream.sample_aspect_ratio = sample_aspect",
+        "stream.sample_aspect_ratio = 1",
+        AV1_FILE_TESTS,
+    ),
+    EncoderBug(
+        "extract: an existing file is replaced",
+        CLI_READING,
+        "if os.path.exists(output) and not overwrite:",
+        "if False:",
+        ("tests/cli/test_cli_av1.py::test_extract_base_refuses",),
+    ),
+    EncoderBug(
+        "extract: times of the first frames",
+        WRAPPING,
+        "*next(ticks), key",
+        "index, 1, key",
+        ("tests/cli/test_cli_av1.py::test_extract_base_keeps_times",),
+    ),
+]
+
+TRACK_TESTS = ("tests/video/test_tracks.py",)
+EXTRAS = [
+    EncoderBug(
+        "tracks: packets outside the window",
+        TRACK_READER,
+        "(self.end is None or seconds < self.end)",
+        "(self.end is None or seconds <= self.end)",
+        ("tests/video/test_tracks.py::test_bounds_of_a_window",),
+    ),
+    EncoderBug(
+        "tracks: packets without their own time",
+        TRACK_READER,
+        "time = ends[stream.index] if stamp is None else stamp",
+        "time = ends[stream.index]",
+        TRACK_TESTS,
+    ),
+    EncoderBug(
+        "tracks: private tags travel",
+        TRACK_READER,
+        "if key in TAGS and value",
+        "if value",
+        TRACK_TESTS,
+    ),
+    EncoderBug(
+        "tracks: what is heard before 0 moves everything",
+        TRACK_MUXER,
+        "return max(Fraction(0), self.origin - first * track.time_base)",
+        "return Fraction(0)",
+        TRACK_TESTS,
+    ),
+    EncoderBug(
+        "tracks: sound is not shifted with the video",
+        TRACK_MUXER,
+        "packet.time - round(origin / base)",
+        "packet.time",
+        TRACK_TESTS,
+    ),
+    EncoderBug(
+        "tracks: bits per sample of PCM",
+        TRACK_TEMPLATES,
+        '(_element("6264", bits) if bits else b"")',
+        'b""',
+        TRACK_TESTS,
+    ),
+    EncoderBug(
+        "tracks: targets do not count them",
+        SOURCE_EXTRAS,
+        "tuple(t - taken for t in targets)",
+        "tuple(t for t in targets)",
+        ("tests/cli/test_cli_tracks.py::test_targets_count_the_sound",),
+    ),
+    EncoderBug(
+        "wrap: what players have is there twice",
+        WRAPPING,
+        "copies += [(start, offset - begin, size) for start, offset, size in found]",
+        "copies += []",
+        ("tests/cli/test_cli_wrap.py::test_round_trip",),
+    ),
+    EncoderBug(
+        "AV1 file: begins at the first frame's own time",
+        AV1_FILES,
+        "origin = units[0].pts",
+        "origin = 0",
+        TRACK_TESTS,
+    ),
+]
+
+READING = [
+    EncoderBug(
+        "reading: mirrored after a transposition",
+        ORIENTATION,
+        "return Orientation(transpose, to_x < 0, to_y < 0)",
+        "return Orientation(transpose, to_y < 0, to_x < 0)",
+        ("tests/video/test_orientation.py",),
+    ),
+    EncoderBug(
+        "reading: a matrix of zeros turns",
+        ORIENTATION,
+        "if to_x and to_y and max",
+        "if max",
+        ("tests/video/test_orientation.py",),
+    ),
+    EncoderBug(
+        "reading: samples that are turned",
+        SOURCE_FRAME,
+        "return 1 / self.coded_aspect if orientation_of",
+        "return self.coded_aspect if orientation_of",
+        ("tests/video/test_orientation.py",),
+    ),
+    EncoderBug(
+        "reading: equal time stamps",
+        TIMING,
+        "if time is not None and time <= latest:",
+        "if time is not None and time < latest:",
+        ("tests/video/test_timing.py",),
+    ),
+    EncoderBug(
+        "reading: time stamps that begin anew",
+        TIMING,
+        "time, offset = expected, offset + expected - time",
+        "time = expected",
+        ("tests/video/test_timing.py",),
+    ),
+    EncoderBug(
+        "reading: the last frame's duration",
+        TIMING,
+        "return (frames[-1].duration if frames[-1].pts is not None else 0) or typical_duration",
+        "return typical_duration",
+        ("tests/video/test_timing.py",),
+    ),
+    EncoderBug(
+        "reading: frames that the decoder still holds",
+        VIDEO_FILE,
+        "                yield from self.stream.decode(None)\n                return",
+        "                return",
+        ("tests/video/test_damaged_sources.py",),
+    ),
+    EncoderBug(
+        "reading: several threads decode",
+        VIDEO_FILE,
+        "self.stream.codec_context.thread_count = 1",
+        "self.stream.codec_context.thread_count = 2",
+        ("tests/video/test_damaged_sources.py",),
+    ),
+    EncoderBug(
+        "reading: frames that an edit list hides",
+        FILE_LOSSES,
+        "sum(not entry.is_discard for entry in index)",
+        "len(index)",
+        ("tests/video/test_damaged_sources.py",),
+    ),
+    EncoderBug(
+        "reading: frames that decode in part",
+        VIDEO_FILE,
+        "losses.damaged += frame.is_corrupt",
+        "losses.damaged += 0",
+        ("tests/video/test_damaged_sources.py",),
+    ),
+    EncoderBug(
+        "reading: gaps among every tenth picture",
+        IMAGE_SEQUENCE,
+        "if step > min(steps)]",
+        "if step > 1]",
+        ("tests/video/test_damaged_sources.py",),
+    ),
+    EncoderBug(
+        "reading: hidden files are pictures",
+        IMAGE_SEQUENCE,
+        'if not entry.name.startswith(".")]',
+        "]",
+        ("tests/video/test_damaged_sources.py",),
+    ),
+    EncoderBug(
+        "reading: levels are cut, not rounded",
+        "samples.py",
+        "levels.add_(0.5).clamp_",
+        "levels.clamp_",
+        ("tests/video/test_frame_to_rgb.py",),
+    ),
+    EncoderBug(
+        "reading: chroma in the middle",
+        SOURCE_FRAME,
+        "return stream.codec_context.codec.canonical_name in CENTRED_CHROMA",
+        "return True",
+        ("tests/video/test_frame_to_rgb.py",),
+    ),
+    EncoderBug(
+        "reading: the last column of chroma",
+        FRAME_TO_RGB,
+        "edge = 0 if before else count - 1",
+        "edge = 0",
+        ("tests/video/test_frame_to_rgb.py",),
+    ),
+    EncoderBug(
+        "reading: full range of grey",
+        FRAME_TO_RGB,
+        "full |= grey and int(frame.color_range) != LIMITED",
+        "full |= False",
+        ("tests/video/test_frame_to_rgb.py",),
+    ),
+    EncoderBug(
+        "reading: the interval of a selection",
+        SOURCE,
+        "if not number % selection.every:",
+        "if number % selection.every == selection.every - 1:",
+        ("tests/video/test_selection.py",),
+    ),
+    EncoderBug(
+        "reading: the frame at the end",
+        SOURCE,
+        "(end is not None and seconds >= end)",
+        "(end is not None and seconds > end)",
+        ("tests/video/test_selection.py",),
+    ),
+    EncoderBug(
+        "reading: an end without a start",
+        SELECTION,
+        "return first + _exact(self.duration)",
+        "return _exact(self.duration)",
+        ("tests/video/test_selection.py",),
+    ),
+    EncoderBug(
+        "reading: where frames with a later stamp were decoded first",
+        SEEKING,
+        "seen[number] <= packet.dts",
+        "True",
+        ("tests/video/test_selection.py",),
+    ),
+    EncoderBug(
+        "reading: progressive frames are deinterlaced",
+        DEINTERLACING,
+        "parity=auto:deint=interlaced",
+        "parity=auto:deint=all",
+        ("tests/video/test_selection.py",),
+    ),
+    EncoderBug(
+        "reading: the last deinterlaced frame",
+        DEINTERLACING,
+        "    if bwdif:\n        yield from bwdif.end()\n\n\n",
+        "    del bwdif\n\n\n",
+        ("tests/video/test_selection.py",),
+    ),
+    EncoderBug(
+        "reading: what is refused is only told at the end",
+        ENCODE_JOB,
+        "check_capacity(config, reading.least, reading.width, reading.height)",
+        "check_capacity(config, 1, reading.width, reading.height)",
+        ("tests/encoding/test_capacity.py",),
+    ),
+    EncoderBug(
+        "reading: frames are counted where times say which part it is",
+        SOURCE,
+        "if selection.counts_frames else 0",
+        "if selection else 0",
+        ("tests/encoding/test_capacity.py",),
+    ),
+    EncoderBug(
+        "fit: fixing the latents is taken for training steps",
+        FIT,
+        "with clock.phase(OVERHEAD):",
+        "with clock.phase(STEPS):",
+        ("tests/encoding/test_run.py::test_a_short_limit_is_used",),
+    ),
+]
+
+TEN_BIT_FILES, TEN_BIT_ENCODES = ("tests/video/test_ten_bits.py",), ("tests/encoding/test_ten_bit_encode.py",)
+HDR_TESTS = ("tests/video/test_hdr.py",)
+TEN_BITS = [
+    EncoderBug(
+        "10 bits: read as 8",
+        "video/source_frame.py",
+        "return 8 if bits_of_frame(self.frame) <= 8 else 10",
+        "return 8",
+        TEN_BIT_FILES,
+    ),
+    EncoderBug(
+        "10 bits: 12 bits are 8",
+        "video/source_frame.py",
+        "return 8 if bits_of_frame(self.frame) <= 8 else 10",
+        "return 10 if bits_of_frame(self.frame) in (9, 10) else 8",
+        TEN_BIT_FILES,
+    ),
+    EncoderBug("10 bits: any samples from Python", "video/pictures.py", "> peak_of(10):", "> 65535:", TEN_BIT_FILES),
+    EncoderBug(
+        "10 bits: scaled pictures have the peak of 8",
+        "video/transform.py",
+        "clamp(0, peak_of(bits_of(picture)))",
+        "clamp(0, 255)",
+        TEN_BIT_FILES,
+    ),
+    EncoderBug(
+        "10 bits: PNG is 64 times as much",
+        "video/png_sinks.py",
+        "(picture.astype(np.uint32) * WHITE + peak_of(bits) // 2) // peak_of(bits)",
+        "picture.astype(np.uint32) * 64",
+        TEN_BIT_FILES,
+    ),
+    EncoderBug(
+        "10 bits: FFV1 with red and blue swapped",
+        "video/frame_converters.py",
+        "planes_to_frame((green, blue, red), self.bits",
+        "planes_to_frame((green, red, blue), self.bits",
+        TEN_BIT_FILES,
+    ),
+    EncoderBug(
+        "10 bits: y4m says 8",
+        "video/byte_sinks.py",
+        '"C444" if self.bits == 8 else "C444p10 XYSCSS=444P10"',
+        '"C444"',
+        TEN_BIT_FILES,
+    ),
+    EncoderBug(
+        "10 bits: rounded to 8 by cutting",
+        "samples.py",
+        "levels = levels.add_(0.5).clamp_(0, peak_of(bits))",
+        "levels = levels.clamp_(0, peak_of(bits))",
+        TEN_BIT_FILES,
+    ),
+    EncoderBug(
+        "10 bits: measured by the peak of 8",
+        "metrics.py",
+        "picture.double() * (255 / peak_of(10))",
+        "picture.double()",
+        TEN_BIT_ENCODES,
+    ),
+    EncoderBug(
+        "10 bits: crops in levels of 8",
+        CROPS,
+        "return 1.0 if bits == 8 else 1 / QUARTERS",
+        "return 1.0",
+        TEN_BIT_ENCODES,
+    ),
+    EncoderBug(
+        "10 bits: an AV1 stream by PICTURE",
+        "encoding/av1/correction_job.py",
+        "kind = Picture if self.task.clip.bits == 8 else Picture10",
+        "kind = Picture",
+        TEN_BIT_ENCODES,
+    ),
+    EncoderBug(
+        "10 bits: the head's unit of 8",
+        "encoding/export/network_export.py",
+        "return builder.convolve(conv, index, 2.0**-shift, bits, (0, peak)",
+        "return builder.convolve(conv, index, 2.0**-shift, 8, (0, peak)",
+        TEN_BIT_ENCODES,
+    ),
+    EncoderBug(
+        "10 bits: imported by the head of 8",
+        "encoding/fit/warm_start.py",
+        ".layers[0], video.stream.video.bits)",
+        ".layers[0], 8)",
+        TEN_BIT_ENCODES,
+    ),
+    EncoderBug(
+        "HDR: most and least luminance swapped",
+        "video/hdr.py",
+        "*points, least, most = (max",
+        "*points, most, least = (max",
+        HDR_TESTS,
+    ),
+    EncoderBug(
+        "HDR: red and green swapped for encoders",
+        "video/hdr.py",
+        "red, green, blue, white = (",
+        "green, red, blue, white = (",
+        HDR_TESTS,
+    ),
+    EncoderBug(
+        "HDR: not in the AV1 stream",
+        "encoding/av1/base_job.py",
+        "            clip.hdr or clip.extras.hdr,\n",
+        "",
+        HDR_TESTS,
+    ),
+    EncoderBug("HDR: lost with a part", "tracks.py", "self.tags, hdr=self.hdr)", "self.tags)", HDR_TESTS),
+]
+
+AV1 = [*AV1_STREAMS, *AV1_LOSSES, *AV1_NETWORKS, *AV1_TARGETS, *AV1_OUTPUTS]
+
+BUGS = [
+    *OPTIONS,
+    *JOBS,
+    *SIZES,
+    *BUDGET_BUGS,
+    *RATE,
+    *TARGETS,
+    *FITS,
+    *QUANTISATION,
+    *SHARED,
+    *MEASURES,
+    *AV1,
+    *EXTRAS,
+    *READING,
+    *TEN_BITS,
+]

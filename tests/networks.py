@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from av1 import squares
 
 from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.decoding.picture_checksums import picture_bytes
@@ -17,8 +19,17 @@ from nvcodec.format.arithmetic.bounds import LIMIT, reach, rounded_bias
 from nvcodec.format.entropy.frequency_tables import Constant
 from nvcodec.format.fields import varint
 from nvcodec.format.inference import Tensor, infer, infer_one
-from nvcodec.format.stream import ConvWeights, Layer, Segment, Stream
-from nvcodec.format.units import LatentsHead, LayerEnd, SegmentHead, UnitType, Video, pack_file_header, pack_unit
+from nvcodec.format.stream import BaseRun, ConvWeights, Layer, Segment, Stream
+from nvcodec.format.units import (
+    EndMark,
+    LatentsHead,
+    Order,
+    SegmentHead,
+    UnitType,
+    Video,
+    pack_file_header,
+    pack_unit,
+)
 
 
 class Builder:
@@ -106,6 +117,10 @@ class Builder:
     def finish(self, frames: int, height: int, width: int) -> Layer:
         source = self.add(o.Resample(len(self.ops) - 1, height, width))
         self.conv(source, 3, 0, 255)
+        return self.layer(frames, height, width)
+
+    def layer(self, frames: int, height: int, width: int, peak: int = 255) -> Layer:
+        """The layer whose picture is the last result, with random latents and no checksums yet."""
         latents = {
             index: self.rng.integers(
                 op.low, op.high + 1, (op.transmitted(frames), op.channels, op.height, op.width)
@@ -113,7 +128,7 @@ class Builder:
             for index, op in enumerate(self.ops)
             if isinstance(op, o.Transmitted)
         }
-        tensors = infer(self.ops, self.lower, (height, width))
+        tensors = infer(self.ops, self.lower, (height, width), peak)
         return Layer(tuple(self.ops), tensors, self.convs, latents, 1, np.zeros(frames, np.uint32))
 
 
@@ -136,17 +151,61 @@ def random_stream(seed: int, *, segments: int = 1, layers: int = 1, operations: 
             segment.layers.append(builder.finish(frames, height, width))
         made.append(segment)
     stream = Stream(Video(0, 1, 13, 5, 2, 4, 3, 1, 90000, seed), made, {"title": "x" * int(rng.integers(100))})
-    group = int(rng.integers(1, frames + 1))
-    for number, segment in enumerate(made):
-        for layer_index in range(layers):
-            network = ExactNetwork(segment, number, seed, torch.device("cpu"), layer_index + 1)
+    return with_checksums(stream, int(rng.integers(1, frames + 1)))
+
+
+def with_checksums(stream: Stream, group: int) -> Stream:
+    """Fill in checksums of ``group`` frames each; returns the stream."""
+    for number, segment in enumerate(stream.segments):
+        for index, layer in enumerate(segment.layers):
+            network = ExactNetwork(segment, number, stream.video.seed, torch.device("cpu"), index + 1)
             sums = []
-            for first in range(0, frames, group):
-                pictures = network.decode(range(first, min(frames, first + group)))
+            for first in range(0, segment.head.frames, group):
+                pictures = network.decode(range(first, min(segment.head.frames, first + group)))
                 sums.append(zlib.crc32(b"".join(map(picture_bytes, pictures))))
-            segment.layers[layer_index].frames_per_checksum = group
-            segment.layers[layer_index].checksums = np.array(sums, np.uint32)
+            layer.frames_per_checksum, layer.checksums = group, np.array(sums, np.uint32)
     return stream
+
+
+def base_stream(
+    runs: Sequence[Sequence[BaseRun]], op: o.Picture, *, layers: int = 2, order: Order = Order.BY_LAYER, seed: int = 0
+) -> Stream:
+    """Build a stream with an AV1 stream as layer 0; the layers above add latents to its pictures.
+
+    Args:
+        runs: of each segment.
+        op: shows them.
+        layers: number of layers.
+        order: of the units.
+        seed: of the latents.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = op.height, op.width
+    segments: list[Segment] = []
+    for number, part in enumerate(runs):
+        frames = sum(run.frames for run in part)
+        first = sum(segment.head.frames for segment in segments)
+        segment = Segment(SegmentHead(first, frames, width, height, 40 * first, 40), np.full(frames, 40), [])
+        ops: list[o.Op] = [op, o.Table(0, 0, 2, 0, 0, 255), o.Crop(1, op.margin, op.margin, height, width)]
+        tensors = infer(ops, {}, (height, width))
+        segment.layers.append(Layer(tuple(ops), tensors, {}, {}, 1, np.zeros(0, np.uint32), base=tuple(part)))
+        for index in range(1, layers):
+            builder = Builder(rng, segment.layers)
+            below = builder.add(o.Below(index - 1, len(segment.layers[-1].ops) - 1))
+            builder.add(o.Add(below, builder.add(o.Latent(3, height, width, -50 - number, 50, 0)), 0, 255))
+            segment.layers.append(builder.layer(frames, height, width))
+        segments.append(segment)
+    video = Video(0, 2, 2, 2, 0, 1, 1, 1, 1000, seed, order=order)
+    return with_checksums(Stream(video, segments, {"title": "x"}, compact=True), 1)
+
+
+def squares_stream(
+    lengths: Sequence[tuple[int, ...]] = ((4, 3),), *, height: int = 18, width: int = 32, depth: int = 8, **options: Any
+) -> Stream:
+    """Build a stream of moving squares with an AV1 stream as layer 0, of runs of so many frames for each segment; see
+    :func:`base_stream`."""
+    op = o.Picture(height, width, depth, 1, 0, 6, 0, 3)
+    return base_stream([squares(height, width, depth, part) for part in lengths], op, **options)
 
 
 ZERO = Constant(0, 1).pack() + varint(0)  # a chunk of any number of zeros
@@ -183,7 +242,7 @@ def zeros(
                     rest = ZERO if length > 1 else b""
                     put(UnitType.LATENTS, LatentsHead(index, first, length, 1).pack() + ZERO + rest, layer_index)
         put(UnitType.CHECKSUMS, frames.to_bytes(4, "little") + bytes(4), layer_index)
-        put(UnitType.LAYER_END, LayerEnd(count).pack() + hashlib.sha256(out).digest(), layer_index)
+        put(UnitType.LAYER_END, EndMark(count).pack() + hashlib.sha256(out).digest(), layer_index)
     return bytes(out)
 
 

@@ -53,6 +53,38 @@ def test_psnr_y_weights_the_channels(channel: int, weight: float) -> None:
     assert metrics.psnr_y(a, b) == pytest.approx(20 * math.log10(255 / (10 * weight)))
 
 
+def test_chroma_is_that_of_bt601_in_means_of_2x2() -> None:
+    """Pure blue has Cb 127.5 and Cr -127.5 * 0.114 / 0.701; grey has none. The last row and column are half as wide."""
+    picture = torch.zeros(3, 3, 5, dtype=torch.uint8)
+    picture[2, 0, 1] = 255  # one of four pixels
+    picture[2, 2, 2] = 255  # one of two, in the last row
+    picture[2, 2, 4] = 255  # the corner
+    cb = [[127.5 / 4, 0, 0], [0, 127.5 / 2, 127.5]]
+    result = metrics.chroma(picture)
+    assert result[0].tolist() == [pytest.approx(row) for row in cb]
+    assert result[1].tolist() == [pytest.approx([-value * 0.114 / 0.701 for value in row]) for row in cb]
+    assert metrics.chroma(torch.full((3, 4, 4), 90, dtype=torch.uint8)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("channel", "cb", "cr"), [(0, 0.299 / 1.772, 0.5), (1, 0.587 / 1.772, 0.587 / 1.402), (2, 0.5, 0.114 / 1.402)]
+)
+def test_psnr_chroma_weights_the_channels(channel: int, cb: float, cr: float) -> None:
+    a = torch.full((3, 4, 4), 50, dtype=torch.uint8)
+    b = a.clone()
+    b[channel] += 10
+    expected = [20 * math.log10(255 / (10 * weight)) for weight in (cb, cr)]
+    assert metrics.psnr_chroma(a, b) == pytest.approx(expected)
+    assert metrics.psnr_chroma(a, a) == (100, 100)
+
+
+def test_psnr_611_by_hand() -> None:
+    assert metrics.psnr_611(30.0, 38.0, 46.0) == 33
+    a, b = coloured(20, 31, 0)
+    measures = metrics.measure(a, b)
+    assert measures["psnr_611"] == metrics.psnr_611(metrics.psnr_y(a, b), *metrics.psnr_chroma(a, b))
+
+
 @pytest.mark.parametrize(("height", "width"), [(20, 31), (60, 80), (161, 200)])
 def test_ssim_is_that_of_pytorch_msssim(height: int, width: int) -> None:
     for seed in range(3):
@@ -97,6 +129,9 @@ def test_measure_names_each_measure() -> None:
     assert metrics.measure(a, b) == {
         "psnr_rgb": metrics.psnr(a, b),
         "psnr_y": metrics.psnr_y(a, b),
+        "psnr_cb": metrics.psnr_chroma(a, b)[0],
+        "psnr_cr": metrics.psnr_chroma(a, b)[1],
+        "psnr_611": metrics.psnr_611(metrics.psnr_y(a, b), *metrics.psnr_chroma(a, b)),
         "ssim": metrics.ssim(a, b),
         "ms_ssim": metrics.ms_ssim(a, b),
     }

@@ -48,6 +48,7 @@ class Bad:
         error: the class of section 10.
         instead: what a decoder may do as well.
         layers: how many are asked for.
+        before: a sound file with the frames that a decoder may have yielded before it finds the error.
     """
 
     section: str
@@ -56,6 +57,7 @@ class Bad:
     error: str = CORRUPT
     instead: Instead | None = None
     layers: int = 1
+    before: bytes | None = None
 
 
 BAD: dict[str, Bad] = {}
@@ -127,9 +129,9 @@ def without(parts: list[Part], *places: int) -> bytes:
     return assemble([part for place, part in enumerate(parts) if place not in places])
 
 
-def of(net: Net) -> bytes:
+def of(net: Net, head: bytes | None = None) -> bytes:
     """The file of a list of operations; what it breaks leaves no pictures to have right checksums."""
-    return assemble(parts_of([net]))
+    return assemble(parts_of([net]), head)
 
 
 # ---- 2: the file header ----------------------------------------------------------------------------------------------
@@ -157,15 +159,18 @@ def header_vectors() -> None:
     about = "the major version is checked before the checksum"
     refuse("major-2-damaged", "2", about, damaged(major=2) + units, NOT_SUPPORTED)
     refuse("header-damaged", "2", "the checksum of the header", damaged() + units)
-    about = "the checksum of the header, under another minor version"
-    refuse("header-damaged-minor-2", "2", about, damaged(minor=2) + units, NOT_SUPPORTED)
+    about = "the checksum of the header, under the decoder's own minor version"
+    for minor in (2, 3):
+        refuse(f"header-damaged-minor-{minor}", "2", about, damaged(minor=minor) + units)
+    about = "the checksum of the header, under a newer minor version"
+    refuse("header-damaged-minor-4", "2", about, damaged(minor=4) + units, NOT_SUPPORTED)
     about = "the checksum is checked before the features"
-    refuse("header-damaged-features", "2", about, damaged(features=2) + units)
-    for bit in (1, 8, 31):
+    refuse("header-damaged-features", "2", about, damaged(features=8) + units)
+    for bit in (3, 8, 31):
         data = header(features=1 | 1 << bit) + units
         refuse(f"feature-{bit}", "2", "an unknown feature bit", data, NOT_SUPPORTED)
-    data = header(minor=9, features=2) + units
-    refuse("feature-1-minor-9", "2", "an unknown feature bit of a newer version", data, NOT_SUPPORTED)
+    data = header(minor=9, features=8) + units
+    refuse("feature-3-minor-9", "2", "an unknown feature bit of a newer version", data, NOT_SUPPORTED)
     for name, net in (("grid", grid_net()), ("rows", rows_net())):
         data = assemble(with_checksums(parts_of([net])), header(features=0))
         refuse(f"feature-0-missing-{name}", "2", "what version 1.1 brought, without its bit", data, NOT_SUPPORTED)
@@ -207,13 +212,19 @@ def framing_vectors() -> None:
         broken[end_of(ONE, place + 1) - (1 if part.payload == b"" else 5)] ^= 1  # in the payload, if there is one
         name = UnitType(part.kind).name.lower()
         refuse(f"damaged-{name}", "3", "the checksum of a unit", bytes(broken))
-    skipped = {"metadata": metadata(b"{}"), "audio": audio([b"packet"]), "unknown": Part(200, b"x", flags=1)}
+    subtitled = Part(UnitType.SUBTITLES, b"packet")
+    skipped = {
+        "metadata": metadata(b"{}"),
+        "audio": audio([b"packet"]),
+        "subtitles": subtitled,
+        "unknown": Part(200, b"x", flags=1),
+    }
     for name, part in {**skipped, "critical": Part(200, b"x", flags=0), "flags": Part(200, b"x", flags=2)}.items():
         body = bytearray(unit(part, part.payload or b""))
         body[-1] ^= 1
         about = "the checksum of a unit, checked before its flags and type"
         refuse(f"damaged-{name}", "3", about, good[:video_end] + body + good[video_end:])
-    for kind in (0, 8, 31, 35, 255):
+    for kind in (0, 8, 9, 10, 31, 36, 255):
         data = put(ONE, 2, Part(kind, b"", flags=0))
         refuse(f"critical-{kind}", "3", "an unknown unit that is not ancillary", data, NOT_SUPPORTED)
     for flags in (2, 3, 128):
@@ -221,7 +232,7 @@ def framing_vectors() -> None:
     refuse("flags-of-video", "3", "VIDEO with the ancillary flag", changed(ONE, 0, flags=1))
     refuse("flags-of-layer-end", "3", "LAYER_END with the ancillary flag", changed(ONE, 6, flags=1))
     refuse("flags-of-index", "3", "INDEX without the ancillary flag", changed(TWO, 25, flags=0))
-    for name in ("metadata", "audio"):
+    for name in ("metadata", "audio", "subtitles"):
         part = copy.copy(skipped[name])
         part.flags = 0
         refuse(f"flags-of-{name}", "3", "an ancillary unit without its flag", put(ONE, 2, part))
@@ -278,7 +289,8 @@ def order_vectors() -> None:
         refuse(f"swapped-{name}", "3", "two units in the wrong order", moved(TWO, place + 1, place))
     both = assemble([*TWO[:3], *TWO[9:15], *TWO[3:9], *TWO[15:]])
     refuse("swapped-segments-of-a-layer", "3", "segment 1 of a layer before segment 0", both)
-    ancillary = {"metadata": metadata(b"{}"), "audio": audio([]), "unknown": Part(99, b"", flags=1)}
+    ancillary = {"metadata": metadata(b"{}"), "audio": audio([]), "subtitles": Part(UnitType.SUBTITLES, b"")}
+    ancillary["unknown"] = Part(99, b"", flags=1)
     for name, part in ancillary.items():
         refuse(f"{name}-before-video", "3", "VIDEO is not the first unit", put(ONE, 0, part))
         refuse(f"{name}-before-index", "3", "INDEX does not follow the last LAYER_END", put(TWO, 25, part))
@@ -291,7 +303,7 @@ def order_vectors() -> None:
             f"segment-of-{name}", "3", "a unit of a segment it cannot belong to", changed(TWO, place, segment=segment)
         )
         refuse(f"layer-of-{name}", "3", "a unit of a layer it cannot belong to", changed(TWO, place, layer=1))
-    for name in ("metadata", "audio"):
+    for name in ("metadata", "audio", "subtitles"):
         for field in ("segment", "layer"):
             part = copy.copy(ancillary[name])
             setattr(part, field, 1)
@@ -320,7 +332,7 @@ def length_vectors() -> None:
 def field_vectors() -> None:
     """What 4.1 and 4.2 refuse of fields."""
     zeros = ("sample_aspect_num", "sample_aspect_den", "time_base_num", "time_base_den")
-    for name, value in {"sample_format": 1, "color_range": 3, **dict.fromkeys(zeros, 0)}.items():
+    for name, value in {"sample_format": 2, "color_range": 3, **dict.fromkeys(zeros, 0)}.items():
         video = packed(Video(0, 2, 2, 2, 0, 1, 1, 1, 25, 7), **{name: value})
         refuse(f"video-{name}", "4.1", f"{name} of {value}", changed(ONE, 0, payload=video))
     head = SegmentHead(0, 2, 3, 2, 0, 1)
@@ -463,7 +475,7 @@ def with_op(op: o.Op, net: Net | None = None, /, **broken: int) -> Net:
 
 def list_vectors() -> None:
     """What 4.3 and 6.1 refuse of lists."""
-    for code in (0, 15, 255):
+    for code in (0, 17, 255):
         network = bytearray(payload_of(ONE, 2))
         network[2] = code
         data = changed(ONE, 2, payload=bytes(network))

@@ -108,7 +108,10 @@ def mistakes(vector: dict[str, Any], decoding: dict[str, Any], outcome: Outcome)
 def refusal_mistakes(decoding: dict[str, Any], outcome: Outcome) -> Iterator[str]:
     """What is wrong where a file had to be refused."""
     wanted = STATUS[decoding["error"]]
-    if outcome.status == wanted and (not outcome.md5 or decoding["error"] == "not-verified"):
+    before = decoding.get("before", [])
+    if outcome.status == wanted and (
+        list(outcome.md5) == before[: len(outcome.md5)] or decoding["error"] == "not-verified"
+    ):
         return
     if "or" in decoding and outcome.status in decoding["or"]["status"]:
         yield from digest_mistakes(decoding["or"]["md5"], outcome.md5)

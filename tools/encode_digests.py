@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import torch
 
 import nvcodec
@@ -73,7 +74,7 @@ def interrupted(folder: Path, name: str, at: int, **options: Any) -> nvcodec.Enc
             signal.raise_signal(signal.SIGINT)
 
     try:
-        return encode(**options, output=folder / name, report=report)
+        return encode(**options, output=folder / name, progress=report)
     except nvcodec.Interrupted:
         return None
 
@@ -116,10 +117,10 @@ def encodes(folder: Path) -> dict[str, Callable[[], str]]:
     return {
         "size": lambda: digest(encode(size="9k", epochs=12, steps=None)),
         "size, no grids, another seed": lambda: digest(encode(size="9k", grids=0.0, seed=7)),
-        "target size": lambda: digest(encode(target_size=8_000, steps=90)),
+        "target size": lambda: digest(encode(base="none", target_size=8_000, steps=90)),
         "bit rate and size": lambda: digest(encode(size="12k", bitrate=240_000)),
-        "ladder of sizes": lambda: digest(*encode(target_size=[9_000, 7_000], steps=90).ladder),
-        "target PSNR": lambda: digest(encode(target_psnr=26.0, steps=350)),
+        "ladder of sizes": lambda: digest(*encode(base="none", target_size=[9_000, 7_000], steps=90).ladder),
+        "target PSNR": lambda: digest(encode(base="none", target_psnr=26.0, steps=350)),
         "target PSNR and size": lambda: digest(
             encode(size="9k", target_psnr=32.0, steps=700, rd_lambda=15.0)  # its first two cooldowns fall short
         ),
@@ -134,10 +135,21 @@ def encodes(folder: Path) -> dict[str, Callable[[], str]]:
         "own loss": lambda: digest(encode(size="9k", loss=left_half)),
         "masks": masked,
         "resumed": lambda: resumed(folder, "resumed", 20, size="9k"),
-        "resumed while quantised": lambda: resumed(folder, "late", 55, target_size=8_000, steps=90),
+        "resumed while quantised": lambda: resumed(folder, "late", 55, base="none", target_size=8_000, steps=90),
         "resumed in the second layer": lambda: resumed(folder, "second", 60, size="8k,7k", steps=61),
         "interrupted and written": lambda: written(folder),
+        "above AV1": lambda: digest(encode(base="av1", preset="draft", crf=45.25)),
+        "above AV1, two layers, RGB": lambda: digest(*encode(base="av1", size="500,400", tune="rgb", crf=40).layers),
+        "above AV1, to a size": lambda: digest(encode(base="av1", preset="draft", target_size=1_500)),
+        "above AV1, masks and L1": above_av1_masked,
     }
+
+
+def above_av1_masked() -> str:
+    """Networks above an AV1 stream, fitted for L1 on half of the picture."""
+    weights = torch.zeros_like(CLIP)
+    weights[..., : CLIP.shape[3] // 2] = 9
+    return digest(encode(base="av1", size=400, loss="l1", weights=weights, crf=50))
 
 
 def main() -> None:
@@ -147,7 +159,7 @@ def main() -> None:
         setattr(torch.cpu, name, lambda: False)
     with tempfile.TemporaryDirectory() as folder:
         digests = {name: make() for name, make in encodes(Path(folder)).items()}
-    text = json.dumps({"torch": torch.__version__, "digests": digests}, indent=2) + "\n"
+    text = json.dumps({"torch": torch.__version__, "av": av.__version__, "digests": digests}, indent=2) + "\n"
     if "--write" in sys.argv[1:]:
         GOLDEN.write_text(text)
     print(text, end="")

@@ -3,7 +3,8 @@
     python tools/fuzz.py --target parser --count 100000 --seed 1 --repair [--crashers FOLDER] [--json FILE]
 
 The streams come from ``tests/fuzzing/mutator.py``. With ``--repair`` their checksums and hashes are made right, so that
-mutations reach what lies behind them. Ends with 1 where there was anything but success or a documented error.
+mutations reach what lies behind them. The target ``base`` decodes files with AV1 streams in a process of its own, whose
+crash or hang counts as a crasher. Ends with 1 where there was anything but success or a documented error.
 ``tests/fuzzing/fuzz_parser.py`` and ``fuzz_decoder.py`` are guided by coverage, and need Atheris.
 """
 
@@ -21,7 +22,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 from fuzzing.loop import Report, fuzz  # noqa: E402
 from fuzzing.mutator import mutated  # noqa: E402
-from fuzzing.seeds import seeds  # noqa: E402
+from fuzzing.seeds import seeds_for  # noqa: E402
 from fuzzing.targets import TARGETS  # noqa: E402
 
 from benchmarks.machine import provenance  # noqa: E402
@@ -43,7 +44,7 @@ def main(
     if crashers and report.crashers:
         crashers.mkdir(parents=True, exist_ok=True)
         for number, trace in report.crashers:
-            (crashers / f"{target}-{number}.sdmn").write_bytes(mutated(seeds(), number, repair))
+            (crashers / f"{target}-{number}.sdmn").write_bytes(mutated(seeds_for(target), number, repair))
             (crashers / f"{target}-{number}.txt").write_text(trace)
     click.echo(_text(report))
     if path:

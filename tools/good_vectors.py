@@ -139,8 +139,8 @@ def audio(packets: list[bytes]) -> Part:
 
 @vector("3", "4.8", "4.9", "4.10")
 def ancillary_units() -> bytes:
-    """METADATA, AUDIO and unknown ancillary units of any segment and layer in every place where they may stand; an
-    INDEX that lists them."""
+    """METADATA, AUDIO, SUBTITLES, and unknown ancillary units of any segment and layer, in every place where they may
+    stand; an INDEX that lists them."""
     base = Net()
     base.latent(numbers("ancillary", (2, 3, 2, 2), 0, 127), 0, 127)
     upper = Net(2, [base])
@@ -153,7 +153,8 @@ def ancillary_units() -> bytes:
             Part(8, b"eight", 65535, 255, 1),
             audio([b"one", b""]),
             Part(31, b"x", 1, 0, 1),
-            Part(35, b"", 0, 1, 1),
+            Part(36, b"", 0, 1, 1),
+            Part(UnitType.SUBTITLES, b"of 1.2"),
             metadata(b'{"b": [2]}', raw_frame(b'{"b": [2]}')),
             Part(255, bytes(40), 9, 9, 1),
             Part(UnitType.AUDIO, b""),

@@ -2,8 +2,9 @@
 
     python tools/make_vectors.py
 
-What the streams are is in good_vectors.py and bad_vectors.py. The digests are those of the reference decoder. The same
-files come out every time; a test compares them with what is in the repository.
+What the streams are is in good_vectors.py and bad_vectors.py, for the compact form in good_compact_vectors.py and
+bad_compact_vectors.py, and for pictures of 10 bits in ten_bit_vectors.py. The digests are those of the reference
+decoder. The same files come out every time; a test compares them with what is in the repository.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import bad_compact_vectors  # noqa: F401
+import good_compact_vectors  # noqa: F401
 import reference_decoder
+import ten_bit_vectors  # noqa: F401
 from bad_vectors import BAD, Bad
 from good_vectors import GOOD, Good
 
@@ -53,6 +57,8 @@ def describe_bad(vector: Bad) -> dict[str, Any]:
     if vector.instead:
         instead = vector.instead
         decoding["or"] = {"why": instead.why, "status": instead.status, "md5": decoded(instead.sound, 1).md5}
+    if vector.before:
+        decoding["before"] = decoded(vector.before, vector.layers).md5
     return {
         "about": vector.about,
         "sections": [vector.section],

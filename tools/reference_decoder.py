@@ -2,7 +2,8 @@
 
 It was written from the specification alone and shares nothing with nvcodec. It is laid out like the specification,
 section by section, and is plain rather than fast: pure Python for the range decoder, NumPy integers for the pictures,
-floating point nowhere. It needs Python and NumPy.
+floating point nowhere. It needs Python and NumPy, and for files with BASE units PyAV, which decodes AV1. A sample
+of 10 bits is given as two bytes, the lower one first.
 
     python tools/reference_decoder.py FILE                    the MD5 of the RGB bytes of all frames, and their number
     python tools/reference_decoder.py FILE --frames           that of each frame, a line a frame
@@ -24,7 +25,7 @@ import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,26 +35,33 @@ import numpy as np
 # 1 Terms
 # ======================================================================================================================
 
-U8, U16, U32, I16, I64 = "B", "H", "I", "h", "q"  # as the module `struct` writes them
+U8, U16, U32, U64, I16, I64 = "B", "H", "I", "Q", "h", "q"  # as the module `struct` writes them
 M32, M64 = 2**32 - 1, 2**64 - 1
 
 
 class Reader:
-    """Reads the fields of a payload from front to back; `rows` is whether the file may have what version 1.1 brought,
-    tables by rows and GRID."""
+    """Reads the fields of a payload from front to back; `features` are those of the file (section 2)."""
 
-    def __init__(self, data: bytes, rows: bool = True) -> None:
-        self.data, self.rows, self.at = data, rows, 0
+    def __init__(self, data: bytes, features: int = 1) -> None:
+        self.data, self.features, self.at = data, features, 0
 
     def take(self, n: int) -> bytes:
         """The next n bytes."""
-        need(n <= len(self.data) - self.at, "a payload is too short")
+        if n > len(self.data) - self.at:
+            raise TooShort("a payload is too short")
         self.at += n
         return self.data[self.at - n : self.at]
 
-    def read(self, codes: str) -> tuple[int, ...]:
-        """Fields of fixed size."""
+    def fixed(self, codes: str) -> tuple[int, ...]:
+        """Fields of fixed size, in every file."""
         return struct.unpack("<" + codes, self.take(struct.calcsize("<" + codes)))
+
+    def read(self, codes: str) -> tuple[int, ...]:
+        """Fields of fixed size, or in compact form a varint or svarint for each."""
+        if not self.features & COMPACT:
+            return self.fixed(codes)
+        tops = [(code, 256 ** struct.calcsize("<" + code) - 1) for code in codes]
+        return tuple(self.varint(0, top) if code.isupper() else self.svarint(top) for code, top in tops)
 
     def varint(self, low: int, high: int) -> int:
         """A varint from low to high."""
@@ -66,6 +74,11 @@ class Reader:
         need(low <= value <= high, f"a varint is {value}, not from {low} to {high}")
         return value
 
+    def svarint(self, high: int) -> int:
+        """An svarint, whose varint is at most `high`."""
+        value = self.varint(0, high)
+        return -(value + 1) // 2 if value % 2 else value // 2
+
     def done(self) -> None:
         """The payload must end here."""
         need(self.at == len(self.data), "a payload is too long")
@@ -73,7 +86,7 @@ class Reader:
 
 @dataclass
 class Stream:
-    """A parsed file; `video` has the fields of 4.1, `note` says what is missing of a file that is cut."""
+    """A parsed file; `video` has the fields of 4.1, `note` says what is there of a file that is cut."""
 
     video: dict[str, int]
     segments: list[Segment]
@@ -100,6 +113,11 @@ class Segment:
     durations: list[int] = field(default_factory=list, init=False)
     layers: list[Layer] = field(default_factory=list, init=False)
 
+    @property
+    def has_picture(self) -> bool:
+        """Whether its layer 0 is an AV1 stream, so that there is nothing between its frames (8.3)."""
+        return any(op.code in PICTURES for op in self.layers[0].ops)
+
 
 @dataclass
 class Layer:
@@ -108,8 +126,13 @@ class Layer:
     ops: list[Op]
     convs: dict[int, Conv] = field(default_factory=dict)
     latents: dict[int, np.ndarray] = field(default_factory=dict)  # [frames or knots, channels, height, width]
+    runs: list[Run] = field(default_factory=list)  # of PICTURE
     group: int = 1  # frames that a checksum covers
-    sums: list[int] = field(default_factory=list)
+    sums: list[int] = field(default_factory=list)  # empty where there are no CHECKSUMS
+
+    def with_runs(self) -> list[int]:
+        """The indices of the operations that have runs: LATENT, GRID, PICTURE and PICTURE10."""
+        return [place for place, op in enumerate(self.ops) if op.code in (LATENT, GRID, *PICTURES)]
 
 
 # ======================================================================================================================
@@ -117,7 +140,9 @@ class Layer:
 # ======================================================================================================================
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
-MAJOR, MINOR, FEATURES = 1, 1, 1
+MAJOR, MINOR = 1, 3
+ROWS, COMPACT, TEN_BITS = 1, 2, 4  # bits of the mask of features: what version 1.1 brought, what 1.2 did, what 1.3 did
+FEATURES = ROWS | COMPACT | TEN_BITS
 
 
 def read_header(data: bytes) -> int:
@@ -129,7 +154,7 @@ def read_header(data: bytes) -> int:
     if major != MAJOR:
         raise NotSupported(f"version {major}.{minor} is not supported")
     if checksum != zlib.crc32(data[:14]):
-        need(minor != MINOR, "the checksum of the file header does not match")
+        need(minor > MINOR, "the checksum of the file header does not match")
         raise NotSupported(f"version {major}.{minor} is not supported")
     if features & ~FEATURES:
         raise NotSupported(f"the features {features:#x} are not supported")
@@ -140,8 +165,8 @@ def read_header(data: bytes) -> int:
 # 3 Units
 # ======================================================================================================================
 
-VIDEO, SEGMENT, NETWORK, WEIGHTS, LATENTS, CHECKSUMS, LAYER_END = range(1, 8)
-INDEX, METADATA, AUDIO = range(32, 35)
+VIDEO, SEGMENT, NETWORK, WEIGHTS, LATENTS, CHECKSUMS, LAYER_END, BASE, SEGMENT_END = range(1, 10)
+INDEX, METADATA, AUDIO, SUBTITLES = range(32, 36)
 
 
 class Unit(NamedTuple):
@@ -154,28 +179,36 @@ class Unit(NamedTuple):
     offset: int
 
 
-def read_units(data: bytes) -> tuple[list[Unit], bool]:
+def known(kind: int, features: int) -> bool:
+    """Whether there are units of this type; BASE and SEGMENT_END are known in compact form only."""
+    return VIDEO <= kind <= (SEGMENT_END if features & COMPACT else LAYER_END) or INDEX <= kind <= SUBTITLES
+
+
+def read_units(data: bytes, features: int) -> tuple[list[Unit], bool]:
     """All units, with what is checked for each by itself; and whether the file ends inside one more."""
     units: list[Unit] = []
-    at = 18
-    while at < len(data):
+    r = Reader(data, features)
+    r.take(18)
+    while r.at < len(data):
+        at = r.at
         need(data[at : at + 8] != MAGIC, f"at byte {at} another file begins")
         need(len(units) < MAX_UNITS, "there are too many units")
-        if at + 13 > len(data):
+        try:
+            (kind,) = r.read(U8)
+            (flags,) = (kind >= INDEX,) if features & COMPACT else r.read(U8)
+            segment, layer, length = r.read(U16 + U8 + U64)
+            payload = r.take(length)
+            computed = zlib.crc32(data[at : r.at])
+            (checksum,) = r.fixed(U32)
+        except TooShort:
             return units, True
-        kind, flags, segment, layer, length = struct.unpack_from("<BBHBQ", data, at)
-        end = at + 13 + length
-        if end + 4 > len(data):
-            return units, True
-        (checksum,) = struct.unpack_from("<I", data, end)
-        need(checksum == zlib.crc32(data[at:end]), f"the checksum of the unit at byte {at} does not match")
+        need(checksum == computed, f"the checksum of the unit at byte {at} does not match")
         need(flags <= 1, f"the unit at byte {at} has unknown flags")
-        if VIDEO <= kind <= LAYER_END or INDEX <= kind <= AUDIO:
+        if known(kind, features):
             need(flags == (kind >= INDEX), f"the unit at byte {at} has the wrong ancillary flag")
         elif flags == 0:
             raise NotSupported(f"units of type {kind} are not supported")
-        units.append(Unit(kind, segment, layer, data[at + 13 : end], at))
-        at = end + 4
+        units.append(Unit(kind, segment, layer, payload, at))
     return units, False
 
 
@@ -184,87 +217,140 @@ class Cut(Exception):
 
 
 class Units:
-    """Gives the units in order; METADATA is taken in on the way, what may be skipped is."""
+    """Gives the units of the file `data` in order; METADATA is taken in on the way, what may be skipped is."""
 
-    def __init__(self, units: list[Unit], rows: bool) -> None:
-        self.units, self.rows, self.at = units, rows, 0
+    def __init__(self, data: bytes, features: int) -> None:
+        self.units, self.cut = read_units(data, features)
+        self.data, self.features, self.at = data, features, 0
         self.metadata: dict[str, Any] = {}
         self.room = MAX_METADATA
+        self.peak = 255  # the largest sample of a picture
 
-    def peek(self) -> int:
-        """The type of the next unit that is not skipped."""
+    def peek(self) -> tuple[int, int, int]:
+        """Type, segment and layer of the next unit that is not skipped."""
         while self.at < len(self.units):
             unit = self.units[self.at]
-            if unit.type in (METADATA, AUDIO):
-                need(unit[1:3] == (0, 0), "METADATA or AUDIO belongs to a segment or layer")
+            if unit.type in (METADATA, AUDIO, SUBTITLES):
+                need(unit[1:3] == (0, 0), "METADATA, AUDIO or SUBTITLES belongs to a segment or layer")
             if unit.type == METADATA:
-                found, size = read_metadata(Reader(unit.payload), self.room)
+                found, size = read_metadata(Reader(unit.payload, self.features), self.room)
                 self.metadata.update(found)
                 self.room -= size
-            elif VIDEO <= unit.type <= LAYER_END or unit.type == INDEX:
-                return unit.type
+            elif unit.type not in (AUDIO, SUBTITLES) and known(unit.type, self.features):
+                return unit[:3]
             self.at += 1
         raise Cut
 
     def take(self, kind: int, segment: int, layer: int) -> Reader:
         """The payload of the next unit, which must be this one."""
-        need((self.peek(), *self.units[self.at][1:3]) == (kind, segment, layer), "units are missing or out of order")
+        need(self.peek() == (kind, segment, layer), "units are missing or out of order")
         self.at += 1
-        return Reader(self.units[self.at - 1].payload, self.rows)
+        return Reader(self.units[self.at - 1].payload, self.features)
+
+    def end(self) -> bool:
+        """Whether the file ends here, or with an INDEX that comes next."""
+        if self.at < len(self.units) and self.units[self.at].type == INDEX:
+            read_index(self.take(INDEX, 0, 0), self.units[: self.at - 1])
+            need(self.at == len(self.units), "a unit follows after INDEX")
+            if self.cut:
+                raise Cut
+        return self.at == len(self.units) and not self.cut
 
 
 def parse(data: bytes) -> Stream:
-    """Read a whole file and check everything that must hold of it. Of a file that is cut, the layers that are complete
-    are offered, and `note` says so."""
-    rows = read_header(data) & 1 == 1
-    found, cut = read_units(data)
-    units = Units(found, rows)
-    totals = {"weights": 0, "latents": 0}
+    """Read a whole file and check everything that must hold of it. Of a file that is cut, the layers, or segments, that
+    are complete are offered, and `note` says so."""
+    units = Units(data, read_header(data))
     stream = Stream({}, [], {})
     try:
-        need(not found or found[0].type == VIDEO, "the first unit is not VIDEO")
+        need(not units.units or units.units[0].type == VIDEO, "the first unit is not VIDEO")
         stream.video = read_video(units.take(VIDEO, 0, 0))
-        while units.peek() == SEGMENT:
-            reader = units.take(SEGMENT, len(stream.segments), 0)
-            stream.segments.append(read_segment(reader, stream.frames))
-            need(stream.frames <= MAX_FRAMES, "the stream has too many frames")
-        need(bool(stream.segments), "the stream has no segments")
-        while True:
-            read_layer(units, stream, totals)
-            read_layer_end(units.take(LAYER_END, 0, stream.layers), units, data)
-            stream.layers += 1
-            stream.metadata = dict(units.metadata)
-            if units.at == len(found) and not cut:
-                return stream
-            if units.at < len(found) and found[units.at].type == INDEX:
-                read_index(units.take(INDEX, 0, 0), found[: units.at - 1])
-                need(units.at == len(found), "a unit follows after INDEX")
-                if not cut:
-                    return stream
-                raise Cut
+        units.peak = (255, 1023)[stream.video["sample_format"]]
+        (segment_after_segment if stream.video["order"] else layer_after_layer)(units, stream)
     except Cut:
         need(stream.layers > 0, "the file is cut off")
-        stream.note = f"the file is cut: {stream.layers} layers of it are complete"
+        complete = f"{len(stream.segments)} segments" if stream.video["order"] else f"{stream.layers} layers"
+        stream.note = f"the file is cut: {complete} of it are complete"
         for segment in stream.segments:
             del segment.layers[stream.layers :]
-        return stream
+    for segment in stream.segments:
+        for run in segment.layers[0].runs:
+            decode_run(run)
+    return stream
 
 
-def read_layer(units: Units, stream: Stream, totals: dict[str, int]) -> None:
-    """The units of the next layer, of all segments, up to its LAYER_END."""
-    for number, segment in enumerate(stream.segments):
-        where = number, stream.layers
-        layer = Layer(read_network(units.take(NETWORK, *where), segment, totals))
-        check_layers([lower.ops for lower in segment.layers] + [layer.ops])
-        read_weights(units.take(WEIGHTS, *where), layer)
-        for place, op in enumerate(layer.ops):
-            if op.code in (LATENT, GRID):
-                total = segment.frames if op.code == LATENT else op.f["knots"]
+def layer_after_layer(units: Units, stream: Stream) -> None:
+    """All units from the first SEGMENT on, in this order."""
+    totals = {"weights": 0, "latents": 0}
+    while units.peek()[0] == SEGMENT:
+        reader = units.take(SEGMENT, len(stream.segments), 0)
+        stream.segments.append(read_segment(reader, stream.frames))
+    need(bool(stream.segments), "the stream has no segments")
+    while True:
+        for number, segment in enumerate(stream.segments):
+            layer = read_layer(units, number, segment, totals)
+            for place in layer.with_runs():
                 done = 0
-                while done < total:
-                    done = read_latents(units.take(LATENTS, *where), layer, place, done, total)
-        read_checksums(units.take(CHECKSUMS, *where), segment, layer)
-        segment.layers.append(layer)
+                while done < total(segment, layer.ops[place]):
+                    done = read_run(units, number, segment, stream.layers, place, done)
+            read_checksums(units, number, segment, stream.layers)
+        read_end(units.take(LAYER_END, 0, stream.layers), units)
+        stream.layers += 1
+        stream.metadata = dict(units.metadata)
+        if units.end():
+            return
+
+
+def segment_after_segment(units: Units, stream: Stream) -> None:
+    """All units from the first SEGMENT on, in this order."""
+    totals = {"weights": 0, "latents": 0}
+    while True:
+        number = len(stream.segments)
+        segment = read_segment(units.take(SEGMENT, number, 0), stream.frames)
+        while len(segment.layers) < max(1, stream.layers) or (number == 0 and units.peek()[0] == NETWORK):
+            read_layer(units, number, segment, totals)
+        # of each operation that has runs to come, what the next one is sorted by, and how many frames or knots are done
+        coming = [(0, level, place, 0) for level, layer in enumerate(segment.layers) for place in layer.with_runs()]
+        while coming:
+            _, level, place, done = min(coming)
+            coming.remove(min(coming))
+            op = segment.layers[level].ops[place]
+            done = read_run(units, number, segment, level, place, done)
+            if done < total(segment, op):
+                coming.append((0 if op.code == GRID else done, level, place, done))
+        for level in range(len(segment.layers)):
+            read_checksums(units, number, segment, level)
+        read_end(units.take(SEGMENT_END, number, 0), units)
+        stream.segments.append(segment)
+        stream.layers = len(segment.layers)
+        stream.metadata = dict(units.metadata)
+        if units.end():
+            return
+
+
+def read_layer(units: Units, number: int, segment: Segment, totals: dict[str, int]) -> Layer:
+    """NETWORK and WEIGHTS of the next layer of segment `number`."""
+    where = number, len(segment.layers)
+    layer = Layer(read_network(units.take(NETWORK, *where), segment, units.peak, totals))
+    segment.layers.append(layer)
+    check_layers([lower.ops for lower in segment.layers])
+    if not units.features & COMPACT or any(op.code == CONV for op in layer.ops):
+        read_weights(units.take(WEIGHTS, *where), layer)
+    return layer
+
+
+def total(segment: Segment, op: Op) -> int:
+    """How many frames, or knots, the runs of an operation have."""
+    return op.f["knots"] if op.code == GRID else segment.frames
+
+
+def read_run(units: Units, number: int, segment: Segment, level: int, place: int, done: int) -> int:
+    """The next run of operation `place` of layer `level` of segment `number`, `done` of whose frames, or knots, are
+    read; returns how many are after it."""
+    layer = segment.layers[level]
+    if layer.ops[place].code in PICTURES:
+        return read_base(units.take(BASE, number, level), segment, layer, place, done)
+    return read_latents(units.take(LATENTS, number, level), segment, layer, place, done)
 
 
 # ======================================================================================================================
@@ -279,11 +365,15 @@ def read_video(r: Reader) -> dict[str, int]:
         "time_base_num time_base_den seed"
     )
     video = dict(zip(names.split(), r.read(5 * U8 + 2 * U16 + 3 * U32), strict=True))
+    (video["order"],) = r.read(U8) if r.features & COMPACT else (0,)
     r.done()
-    need(video["sample_format"] == 0, "the sample format is reserved")
+    need(video["sample_format"] <= 1, "the sample format is reserved")
+    if video["sample_format"] == 1 and not r.features & TEN_BITS:
+        raise NotSupported("pictures of 10 bits are not supported")
     need(video["color_range"] <= 2, "the colour range is reserved")
     need(min(video["sample_aspect_num"], video["sample_aspect_den"]) > 0, "the sample aspect has a zero")
     need(min(video["time_base_num"], video["time_base_den"]) > 0, "the time base has a zero")
+    need(video["order"] <= 1, "the order of units is reserved")
     return video
 
 
@@ -297,17 +387,18 @@ def read_segment(r: Reader, before: int) -> Segment:
     if segment.constant_duration == 0:
         segment.durations = [r.varint(0, 2**62) for _ in range(segment.frames)]
     r.done()
+    need(before + segment.frames <= MAX_FRAMES, "the stream has too many frames")
     return segment
 
 
-def read_network(r: Reader, segment: Segment, totals: dict[str, int]) -> list[Op]:
+def read_network(r: Reader, segment: Segment, peak: int, totals: dict[str, int]) -> list[Op]:
     """4.3 NETWORK: the operations, with their shapes, ranges and limits checked."""
     (count,) = r.read(U16)
     need(1 <= count <= MAX_OPERATIONS, "the number of operations is out of range")
     ops: list[Op] = []
     for place in range(count):
         (code,) = r.read(U8)
-        if code not in FIELDS or (code == GRID and not r.rows):
+        if code not in FIELDS or NEEDS.get(code, 0) & ~r.features:
             raise NotSupported(f"operations with code {code} are not supported")
         codes, names = FIELDS[code]
         op = Op(code, dict(zip(names.split(), r.read(codes), strict=True)))
@@ -320,7 +411,7 @@ def read_network(r: Reader, segment: Segment, totals: dict[str, int]) -> list[Op
         ops.append(op)
     r.done()
     need(ops[-1].shape == (3, segment.height, segment.width), "the last operation yields no picture of this size")
-    need(ops[-1].low >= 0 and ops[-1].high <= 255, "the last operation yields samples beyond 0 to 255")
+    need(ops[-1].low >= 0 and ops[-1].high <= peak, f"the last operation yields samples beyond 0 to {peak}")
     check_limits(ops, segment, totals)
     return ops
 
@@ -331,8 +422,9 @@ def read_weights(r: Reader, layer: Layer) -> None:
         if op.code == CONV:
             f, x = op.f, layer.ops[op.f["input"]]
             channels, group = f["channels"], f["group"]
-            steps = read_chunk(r, (-(-channels // group),), 0, 239)
-            biases = read_chunk(r, (channels,), -2047, 2047)
+            few = read_numbers if r.features & COMPACT else read_chunk
+            steps = few(r, (-(-channels // group),), 0, 239)
+            biases = few(r, (channels,), -2047, 2047)
             shape = (channels, x.shape[0], f["kernel_height"], f["kernel_width"])
             weights = read_chunk(r, shape, -127, 127, group)
             layer.convs[place] = np.repeat(steps, group)[:channels], biases, weights
@@ -340,13 +432,20 @@ def read_weights(r: Reader, layer: Layer) -> None:
     r.done()
 
 
-def read_latents(r: Reader, layer: Layer, place: int, done: int, total: int) -> int:
-    """4.5 LATENTS: one run of an operation that has `total` frames, or knots, of which so many are done; returns how
-    many are done after it."""
+def read_numbers(r: Reader, shape: tuple[int], low: int, high: int) -> np.ndarray:
+    """Step indices or biases in compact form."""
+    values = np.array(r.read((U8 if low == 0 else I16) * shape[0]))
+    need(low <= values.min() and values.max() <= high, "a step index or a bias is out of range")
+    return values
+
+
+def read_latents(r: Reader, segment: Segment, layer: Layer, place: int, done: int) -> int:
+    """4.5 LATENTS: one run of an operation, so many of whose frames, or knots, are done; returns how many are after
+    it."""
     op = layer.ops[place]
     low, high = op.f["low"], op.f["high"]
     at, first, frames, predictor = r.read(U16 + 2 * U32 + U8)
-    need((at, first) == (place, done) and 1 <= frames <= total - done, "a run is missing or out of order")
+    need((at, first) == (place, done) and 1 <= frames <= total(segment, op) - done, "a run is missing or out of order")
     need(frames <= MAX_RUN, "a run is too long")
     need(predictor <= 1, "the predictor is reserved")
     values = read_chunk(r, (1, *op.shape), low, high)
@@ -359,16 +458,19 @@ def read_latents(r: Reader, layer: Layer, place: int, done: int, total: int) -> 
         values = np.cumsum(values, axis=0)
     need(low <= values.min() and values.max() <= high, "a latent is out of range")
     if done == 0:
-        layer.latents[place] = np.zeros((total, *op.shape), np.int8)
+        layer.latents[place] = np.zeros((total(segment, op), *op.shape), np.int8)
     layer.latents[place][first : first + frames] = values
     return first + frames
 
 
-def read_checksums(r: Reader, segment: Segment, layer: Layer) -> None:
-    """4.6 CHECKSUMS."""
+def read_checksums(units: Units, number: int, segment: Segment, level: int) -> None:
+    """4.6 CHECKSUMS of layer `level` of segment `number`; in compact form they may be missing."""
+    if units.features & COMPACT and units.peek() != (CHECKSUMS, number, level):
+        return
+    r, layer = units.take(CHECKSUMS, number, level), segment.layers[level]
     (layer.group,) = r.read(U32)
     need(1 <= layer.group <= segment.frames, "a checksum covers no frame or more than there are")
-    layer.sums = list(r.read(f"{-(-segment.frames // layer.group)}{U32}"))
+    layer.sums = list(r.fixed(f"{-(-segment.frames // layer.group)}{U32}"))
     r.done()
 
 
@@ -387,14 +489,14 @@ def checksum_ok(stream: Stream, number: int | None = None) -> bool:
     return True
 
 
-def read_layer_end(r: Reader, units: Units, data: bytes) -> None:
-    """4.7 LAYER_END, the unit taken last."""
+def read_end(r: Reader, units: Units) -> None:
+    """4.7 LAYER_END or 4.12 SEGMENT_END, the unit taken last."""
     (count,) = r.read(U32)
-    digest = r.take(32)
+    digest = r.take(8 if r.features & COMPACT else 32)
     r.done()
-    need(count == units.at - 1, "LAYER_END states another number of units")
-    before = data[: units.units[units.at - 1].offset]
-    need(digest == hashlib.sha256(before).digest(), "the hash of LAYER_END does not match")
+    need(count == units.at - 1, "LAYER_END or SEGMENT_END states another number of units")
+    computed = hashlib.sha256(units.data[: units.units[units.at - 1].offset]).digest()
+    need(digest == computed[: len(digest)], "the hash of LAYER_END or SEGMENT_END does not match")
 
 
 def read_index(r: Reader, before: list[Unit]) -> None:
@@ -444,7 +546,7 @@ def json_levels(value: object) -> int:
 
 def zstandard_size(r: Reader) -> int:
     """The content size that a Zstandard frame states (RFC 8878, 3.1.1); its blocks are passed over."""
-    magic, descriptor = r.read(U32 + U8)
+    magic, descriptor = r.fixed(U32 + U8)
     need(magic == 0xFD2FB528, "METADATA are no Zstandard frame")
     single, code = descriptor >> 5 & 1, descriptor >> 6
     need(descriptor & 8 == 0, "a Zstandard frame has a reserved bit set")
@@ -462,7 +564,229 @@ def zstandard_size(r: Reader) -> int:
     return size
 
 
-# 4.10 AUDIO is skipped.
+# 4.10 AUDIO and 4.13 SUBTITLES are skipped.
+
+# ---- 4.11 BASE -------------------------------------------------------------------------------------------------------
+
+OBU_SEQUENCE_HEADER, OBU_FRAME_HEADER, OBU_TILE_GROUP, OBU_METADATA, OBU_FRAME, OBU_PADDING = 1, 3, 4, 5, 6, 15
+OBUS = (OBU_SEQUENCE_HEADER, OBU_FRAME_HEADER, OBU_TILE_GROUP, OBU_METADATA, OBU_FRAME, OBU_PADDING)
+KEY_FRAME, SWITCH_FRAME = 0, 3
+
+
+@dataclass(eq=False)
+class Run:
+    """A run of an AV1 stream, for the operation `op`: a temporal unit for each frame."""
+
+    op: Op
+    first: int
+    sequence: bytes  # what is in its sequence headers
+    units: list[bytes]
+
+
+def read_base(r: Reader, segment: Segment, layer: Layer, place: int, done: int) -> int:
+    """4.11 BASE: one run of a PICTURE, so many of whose frames are done; returns how many are after it."""
+    (codec,) = r.read(U8)
+    if codec != 1:
+        raise NotSupported(f"the codec {codec} is not supported")
+    first, frames = r.read(2 * U32)
+    need(first == done and 1 <= frames <= segment.frames - done, "a run is missing or out of order")
+    need(frames <= MAX_RUN, "a run is too long")
+    sequence, units = read_obus(r, layer.ops[place], frames)
+    layer.runs.append(Run(layer.ops[place], first, sequence, units))
+    need(sequence == layer.runs[0].sequence, "a segment has sequence headers that differ")
+    return first + frames
+
+
+def read_obus(r: Reader, op: Op, frames: int) -> tuple[bytes, list[bytes]]:
+    """The OBUs of a run, to the end of the payload, with all that is checked before AV1 is decoded: what is in the
+    sequence header, and the temporal units."""
+    sequence = unit = b""
+    units: list[bytes] = []
+    coded = shown = 0  # frame headers
+    tiles = False  # whether a tile group may follow
+    while r.at < len(r.data):
+        at = r.at
+        kind, body = read_obu(r)
+        need(bool(sequence) or kind == OBU_SEQUENCE_HEADER, "a run does not begin with a sequence header")
+        if kind == OBU_TILE_GROUP:
+            need(tiles, "a tile group has no frame header")
+        elif shown > len(units):
+            units.append(unit)
+            unit = b""
+        need(shown < frames or kind in (OBU_TILE_GROUP, OBU_METADATA, OBU_PADDING), "a run has too many frames")
+        tiles = kind in (OBU_FRAME, OBU_TILE_GROUP)
+        if kind == OBU_SEQUENCE_HEADER:
+            need(sequence in (b"", body), "a segment has sequence headers that differ")
+            sequence, fields = body, read_sequence_header(Bits(body), op)
+        elif kind in (OBU_FRAME_HEADER, OBU_FRAME):
+            existing, frame_type, show_frame = read_frame_header(Bits(body), fields)
+            need(not existing or kind == OBU_FRAME_HEADER, "a frame shows another one")
+            need(coded > 0 or (not existing and frame_type == KEY_FRAME and show_frame), "a run has no key frame first")
+            coded, shown = coded + (not existing), shown + show_frame
+            tiles = not existing
+        unit += r.data[at : r.at]
+    need(shown == frames, "a run has too few frames")
+    need(coded <= 2 * frames, "a run has too many frame headers")
+    if shown > len(units):
+        units.append(unit)
+    else:
+        units[-1] += unit
+    return sequence, units
+
+
+def read_obu(r: Reader) -> tuple[int, bytes]:
+    """An OBU's type and what is in it (AV1, 5.3)."""
+    (head,) = r.fixed(U8)
+    kind = head >> 3 & 15
+    need(head & 0b1000_0110 == 0b0000_0010, "an OBU has the forbidden bit, an extension or no size")
+    need(kind in OBUS, f"there is an OBU of type {kind}")
+    size = 0
+    for i in range(8):
+        (byte,) = r.fixed(U8)
+        size |= (byte & 127) << 7 * i
+        if byte < 128:
+            break
+    need(byte < 128 and size < 2**32, "the size of an OBU is out of range")
+    return kind, r.take(size)
+
+
+class Bits:
+    """Reads the fields of an OBU from front to back."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def f(self, n: int) -> int:
+        """f(n) of AV1: n bits, the highest first."""
+        first, self.at = self.at, self.at + n
+        last = -(-self.at // 8)
+        need(last <= len(self.data), "an OBU is too short")
+        return int.from_bytes(self.data[first // 8 : last], "big") >> (8 * last - self.at) & (2**n - 1)
+
+    def uvlc(self) -> None:
+        """uvlc() of AV1, whose value is of no use here."""
+        zeros = 0
+        while not self.f(1):
+            zeros += 1
+        self.f(zeros if zeros < 32 else 0)
+
+
+class SequenceFields(NamedTuple):
+    """What a sequence header says about the fields of frame headers."""
+
+    time_bits: int  # of frame_presentation_time, 0 where there is none
+    id_bits: int  # of frame numbers, 0 where there are none
+    seq_force_screen_content_tools: int
+    seq_force_integer_mv: int
+
+
+def read_sequence_header(b: Bits, op: Op) -> SequenceFields:
+    """A sequence header (AV1, 5.5), which must be for the pictures of this PICTURE."""
+    f, size = b.f, (op.f["width"], op.f["height"])
+    need(f(3) == 0, "seq_profile is not 0")
+    f(1)  # still_picture
+    need(f(1) == 0, "reduced_still_picture_header is not 0")
+    decoder_model = equal_interval = delay_bits = time_bits = 0
+    if f(1):  # timing_info_present_flag
+        f(32), f(32)
+        equal_interval = f(1)
+        if equal_interval:
+            b.uvlc()
+        decoder_model = f(1)
+        if decoder_model:
+            delay_bits = f(5) + 1
+            f(32), f(5)
+            time_bits = f(5) + 1
+    display_delay = f(1)
+    need(f(5) == 0, "operating_points_cnt_minus_1 is not 0")
+    need(f(12) == 0, "operating_point_idc is not 0")
+    if f(5) > 7:  # seq_level_idx
+        f(1)
+    if decoder_model and f(1):
+        f(delay_bits), f(delay_bits), f(1)
+    if display_delay and f(1):
+        f(4)
+    width_bits, height_bits = f(4) + 1, f(4) + 1
+    need((f(width_bits) + 1, f(height_bits) + 1) == size, "a sequence header has another size")
+    id_bits = f(4) + f(3) + 3 if f(1) else 0
+    f(3), f(4)  # use_128x128_superblock to enable_intra_edge_filter, enable_interintra_compound to enable_dual_filter
+    order_hint = f(1)
+    if order_hint:
+        f(2)
+    screen = 2 if f(1) else f(1)
+    integer_mv = 2 if screen == 0 or f(1) else f(1)
+    if order_hint:
+        f(3)
+    f(3)  # enable_superres, enable_cdef, enable_restoration
+    need(f(1) == (op.f["depth"] == 10), "a sequence header has another depth")
+    need(f(1) == 1 - op.f["chroma"], "a sequence header has chroma where PICTURE has none, or the other way round")
+    if f(1):  # color_description_present_flag
+        f(8), f(8)
+        need(f(8) != 0, "matrix_coefficients is 0")
+    f(1)  # color_range
+    if op.f["chroma"]:
+        f(2), f(1)  # chroma_sample_position, separate_uv_delta_q
+    need(f(1) == 0, "film_grain_params_present is not 0")
+    return SequenceFields(0 if equal_interval else time_bits, id_bits, screen, integer_mv)
+
+
+def read_frame_header(b: Bits, sequence: SequenceFields) -> tuple[bool, int, bool]:
+    """A frame header (AV1, 5.9) up to frame_size_override_flag: show_existing_frame, frame_type, and whether it shows a
+    frame."""
+    f = b.f
+    if f(1):
+        return True, KEY_FRAME, True
+    frame_type, show_frame = f(2), f(1)
+    f(sequence.time_bits if show_frame else 1)  # frame_presentation_time, or showable_frame
+    need(frame_type != SWITCH_FRAME, "there is a SWITCH_FRAME")
+    if frame_type != KEY_FRAME or not show_frame:
+        f(1)  # error_resilient_mode
+    f(1)  # disable_cdf_update
+    screen = f(1) if sequence.seq_force_screen_content_tools == 2 else sequence.seq_force_screen_content_tools
+    if screen and sequence.seq_force_integer_mv == 2:
+        f(1)
+    f(sequence.id_bits)
+    need(f(1) == 0, "frame_size_override_flag is not 0")
+    return False, frame_type, bool(show_frame)
+
+
+@lru_cache(maxsize=1)
+def decode_run(run: Run) -> list[list[np.ndarray]]:
+    """The planes of a run's pictures: luma, and where there is chroma, two more."""
+    try:
+        import av  # of all files, only those with BASE units need it
+    except ImportError as error:
+        raise NotSupported("BASE units need PyAV") from error
+    context: Any
+    try:
+        context = av.CodecContext.create("libaom-av1", "r")
+    except ValueError:  # PyAV has it not
+        context = av.CodecContext.create("libdav1d", "r")
+    context.thread_count = 1
+    frames: list[Any] = []
+    try:
+        for unit in run.units:
+            frames += context.decode(av.Packet(b"\x12\x00" + unit))  # a temporal delimiter goes first
+        frames += context.decode(None)
+    except av.FFmpegError as error:
+        raise Corrupt("an AV1 stream does not decode") from error
+    need(len(frames) == len(run.units), "an AV1 stream has another number of pictures")
+    return [planes_of(frame, run.op.f) for frame in frames]
+
+
+def planes_of(frame: Any, f: dict[str, int]) -> list[np.ndarray]:
+    """The planes of one picture of PyAV, which must be as PICTURE, with these fields, has it."""
+    kinds = ("yuv420p",) if f["chroma"] else ("gray", "yuv420p")  # libaom may add chroma to what has none
+    need((frame.width, frame.height) == (f["width"], f["height"]), "a picture of an AV1 stream has another size")
+    need(frame.format.name in [kind + {8: "", 10: "10le"}[f["depth"]] for kind in kinds], "it has another format")
+    planes = []
+    for plane in frame.planes[: 1 + 2 * f["chroma"]]:
+        rows = np.frombuffer(plane, "u1" if f["depth"] == 8 else "<u2").reshape(plane.height, -1)
+        planes.append(rows[:, : plane.width].copy())
+    return planes
+
+
+# 4.12 SEGMENT_END is in `read_end`.
 
 
 # ======================================================================================================================
@@ -480,12 +804,12 @@ def read_chunk(
     """
     count = math.prod(shape)
     family, first, n = read_table_head(r)
-    by_rows = r.rows and ((family == 4 and group > 0) or (family == 5 and latents))
+    by_rows = r.features & ROWS and ((family == 4 and group > 0) or (family == 5 and latents))
     rows = read_row_table(r, family, first, n) if by_rows else None
     bounds = [] if by_rows else table_bounds(read_table(r, family, n))
     size = r.varint(0, 24 * count // 32 + 2)
     need(family != 0 or size == 0, "a constant has words")
-    words = struct.unpack(f"<{size}I", r.take(4 * size))
+    words = r.fixed(f"{size}{U32}")
     if family == 0:
         values = np.full(count, first, np.int64)
     else:
@@ -504,10 +828,10 @@ def read_chunk(
 
 def read_table_head(r: Reader) -> tuple[int, int, int]:
     """5.2: family, first and size."""
-    (family,) = r.read(U8)
-    zigzag, n = r.varint(0, 2**16), r.varint(1, 4096)
+    (family,) = r.fixed(U8)
+    first, n = r.svarint(2**16), r.varint(1, 4096)
     need((n == 1) == (family == 0), "the size of a table does not fit its family")
-    return family, -(zigzag + 1) // 2 if zigzag % 2 else zigzag // 2, n
+    return family, first, n
 
 
 def read_table(r: Reader, family: int, n: int) -> list[int]:
@@ -515,13 +839,13 @@ def read_table(r: Reader, family: int, n: int) -> list[int]:
     if family == 0:
         return [1]
     if family == 1:
-        peak, (ratio,) = r.varint(0, n - 1), r.read(U16)
+        peak, (ratio,) = r.varint(0, n - 1), r.fixed(U16)
         w = [2**30]
         for _ in range(n):
             w.append((w[-1] * ratio) >> 16)
         return [w[abs(i - peak)] for i in range(n)]
     if family == 2:
-        peak, spread, (shape,) = r.varint(0, n - 1), r.varint(1, 2**31 - 1), r.read(U8)
+        peak, spread, (shape,) = r.varint(0, n - 1), r.varint(1, 2**31 - 1), r.fixed(U8)
         need(shape <= 6, "the shape of a table is out of range")
         return squared([2**30 * spread // (spread + (i - peak) ** 2) for i in range(n)], shape)
     if family == 3:
@@ -594,9 +918,9 @@ class RowTable(NamedTuple):
 
 def read_row_table(r: Reader, family: int, first: int, n: int) -> RowTable:
     """5.5: what follows family, first and size."""
-    start, spread, (shape,) = r.varint(0, 16320), r.varint(1, 65535), r.read(U8)
+    start, spread, (shape,) = r.varint(0, 16320), r.varint(1, 65535), r.fixed(U8)
     need(shape <= 6, "the shape of a table is out of range")
-    (weight,) = r.read(U8) if family == 5 else (0,)
+    (weight,) = r.fixed(U8) if family == 5 else (0,)
     need(family == 4 or weight >= 1, "the weight of a table is zero")
     need(first <= 0 <= first + n - 1, "zero is no symbol of a table by rows")
     return RowTable(first, n, start, spread, shape, weight)
@@ -686,6 +1010,8 @@ def evaluate(
                 result = interpolated(result, transmitted(segment, layer, place, n + 1), between)
         elif op.code == NOISE:
             result = noise(op, stream.video["seed"], s, number, None if between else n)
+        elif op.code in PICTURES:
+            result = converted(op, planes_at(layer, n))
         elif op.code == CONV:
             result = convolve(op, layer.convs[place], x[0])
         elif op.code == TABLE:
@@ -706,7 +1032,9 @@ def evaluate(
 # ---- 6.2 Codes and fields --------------------------------------------------------------------------------------------
 
 LATENT, NOISE, CONV, SHUFFLE, UNSHUFFLE, TABLE, ADD, SUBTRACT = range(1, 9)
-CONCAT, SLICE, RESAMPLE, CROP, BELOW, GRID = range(9, 15)
+CONCAT, SLICE, RESAMPLE, CROP, BELOW, GRID, PICTURE, PICTURE10 = range(9, 17)
+PICTURES = {PICTURE: 1020, PICTURE10: 1023}  # and the value of white (6.9)
+NEEDS = {GRID: ROWS, PICTURE: COMPACT, PICTURE10: COMPACT | TEN_BITS}  # features
 FIELDS = {
     LATENT: (3 * U16 + 2 * I16 + U8, "channels height width low high kind"),
     NOISE: (3 * U16 + U8 + U16 + U8, "channels height width scale gain per_frame"),
@@ -722,6 +1050,8 @@ FIELDS = {
     CROP: (5 * U16, "input top left height width"),
     BELOW: (U8 + U16, "layer op"),
     GRID: (3 * U16 + 2 * I16 + U16 + U8, "channels height width low high knots shift"),
+    PICTURE: (2 * U16 + 6 * U8, "height width depth chroma siting matrix full_range margin"),
+    PICTURE10: (2 * U16 + 6 * U8, "height width depth chroma siting matrix full_range margin"),
 }
 
 
@@ -777,6 +1107,14 @@ def check_operation(op: Op, ops: list[Op], segment: Segment) -> None:
         shape = f["channels"], f["height"], f["width"]
         ok = op.low >= -128 and op.high <= 127 and 1 <= f["knots"] <= segment.frames and f["shift"] <= 8
         op.low, op.high = op.low * 2 ** f["shift"], op.high * 2 ** f["shift"]
+    elif code in PICTURES:
+        first = not segment.layers and all(other.code not in PICTURES for other in ops)
+        need(first, "PICTURE is in layer 0 only, and once")
+        need(min(f["height"], f["width"]) >= 1 and f["depth"] in (8, 10), "PICTURE has no such size or depth")
+        ok = f["chroma"] <= 1 and f["siting"] <= 2 and f["matrix"] in MATRICES
+        need(ok and f["full_range"] <= 1 and f["margin"] <= 15, "the fields of PICTURE are out of range")
+        shape = 3, f["height"] + 2 * f["margin"], f["width"] + 2 * f["margin"]
+        op.low, op.high = picture_range(op)
     need(ok, f"the fields of an operation with code {code} break a rule")
     op.shape = shape
 
@@ -919,6 +1257,86 @@ def transmitted(segment: Segment, layer: Layer, place: int, n: int) -> np.ndarra
     return (2 ** (op.f["shift"] + 1) * ((d - k) * a + k * b) + d) // (2 * d)
 
 
+# 6.8 is informative.
+
+# ---- 6.9 PICTURE -----------------------------------------------------------------------------------------------------
+
+MATRICES = {1: (2126, 722), 4: (3000, 1100), 5: (2990, 1140), 6: (2990, 1140), 7: (2120, 870), 9: (2627, 593)}
+
+
+def planes_at(layer: Layer, n: int) -> list[np.ndarray]:
+    """The planes of frame n of a segment."""
+    run = next(run for run in reversed(layer.runs) if run.first <= n)
+    return decode_run(run)[n - run.first]
+
+
+def converted(op: Op, planes: list[np.ndarray]) -> np.ndarray:
+    """6.9: the result of PICTURE or PICTURE10."""
+    y, *chroma = (plane.astype(np.int64) for plane in planes)
+    u, v = (upsampled(op, c) for c in chroma) if chroma else (np.zeros_like(y), np.zeros_like(y))
+    sides = op.f["margin"], op.f["margin"]
+    return np.pad(np.stack(red_green_blue(op, y, u, v)), ((0, 0), sides, sides), mode="edge")
+
+
+def upsampled(op: Op, c: np.ndarray) -> np.ndarray:
+    """6.9, Chroma: u or v."""
+    f = op.f
+    up = doubled(c, f["siting"] == 2)[: f["height"]]
+    up = doubled(up.T, f["siting"] >= 1)[: f["width"]].T
+    return up - 2**11 if f["depth"] == 8 else (up - 2**13 + 2) >> 2
+
+
+def doubled(c: np.ndarray, co_sited: bool) -> np.ndarray:
+    """6.9, Chroma: twice as many rows, by one of the two filters."""
+    before, after = np.concatenate([c[:1], c[:-1]]), np.concatenate([c[1:], c[-1:]])
+    even, odd = (4 * c, 2 * c + 2 * after) if co_sited else (3 * c + before, 3 * c + after)
+    return np.stack([even, odd], axis=1).reshape(-1, c.shape[1])
+
+
+class Matrix(NamedTuple):
+    """The numbers of 6.9, Matrix."""
+
+    a: int
+    rv: int
+    bu: int
+    gu: int
+    gv: int
+    o: int
+
+
+def matrix_of(op: Op) -> Matrix:
+    """6.9, Matrix."""
+    d, (r, b), p = op.f["depth"], MATRICES[op.f["matrix"]], 2**12 * PICTURES[op.code]
+    g, q = 10000 - r - b, 16 if d == 8 else 4
+    ey, ec, o = (219 << (d - 8), 224 << (d - 8), 1 << (d - 4)) if op.f["full_range"] == 0 else (2**d - 1, 2**d - 1, 0)
+
+    def nearest(numerator: int, denominator: int) -> int:
+        return (2 * numerator + denominator) // (2 * denominator)
+
+    return Matrix(
+        a=nearest(p, ey),
+        rv=nearest(p * 2 * (10000 - r), 10000 * ec * q),
+        bu=nearest(p * 2 * (10000 - b), 10000 * ec * q),
+        gu=nearest(p * 2 * b * (10000 - b), 10000 * g * ec * q),
+        gv=nearest(p * 2 * r * (10000 - r), 10000 * g * ec * q),
+        o=o,
+    )
+
+
+def red_green_blue(op: Op, y: np.ndarray, u: np.ndarray, v: np.ndarray) -> list[np.ndarray]:
+    """6.9, Matrix: the three formulas."""
+    m = matrix_of(op)
+    luma = m.a * (y - m.o) + 2**11
+    return [(luma + m.rv * v) >> 12, (luma - m.gu * u - m.gv * v) >> 12, (luma + m.bu * u) >> 12]
+
+
+def picture_range(op: Op) -> tuple[int, int]:
+    """6.9, Range. The formulas are monotonic in each of Y, u and v, so their ends are at those of these."""
+    ends = [-(2**11), 2032 if op.f["depth"] == 8 else 2044] if op.f["chroma"] else [0]
+    values = red_green_blue(op, *np.meshgrid([0, 2 ** op.f["depth"] - 1], ends, ends))
+    return int(np.min(values)), int(np.max(values))
+
+
 # ======================================================================================================================
 # 7 Noise
 # ======================================================================================================================
@@ -999,8 +1417,10 @@ def picture(stream: Stream, frame: int, layer: int | None, between: Between) -> 
     n = frame - stream.segments[s].first_frame
     if not 0 <= n < stream.segments[s].frames - (between is not None):
         raise IndexError("no such frame")
+    if between and stream.segments[s].has_picture:
+        raise ValueError("interpolated frames are not defined for a segment with PICTURE")
     last = evaluate(stream, s, stream.layers - 1 if layer is None else layer, n, between, {})[-1]
-    return last.transpose(1, 2, 0).astype(np.uint8, order="C")
+    return last.transpose(1, 2, 0).astype(("u1", "<u2")[stream.video["sample_format"]], order="C")
 
 
 def pictures(stream: Stream, layer: int | None = None, factor: int = 1) -> Iterator[np.ndarray]:
@@ -1016,7 +1436,7 @@ def pictures(stream: Stream, layer: int | None = None, factor: int = 1) -> Itera
             if n + 1 < segment.frames:
                 yield from (interpolate(stream, frame, k, factor, number) for k in range(1, factor))
             crc = zlib.crc32(made.tobytes(), crc)
-            if factor == 1 and ((n + 1) % group == 0 or n + 1 == segment.frames):
+            if factor == 1 and segment.layers[number].sums and ((n + 1) % group == 0 or n + 1 == segment.frames):
                 if crc != segment.layers[number].sums[n // group]:
                     raise NotVerified(f"frame {frame}, or one before it, has not the checksum that the stream states")
                 crc = 0
@@ -1107,8 +1527,12 @@ class Corrupt(SpecError):
     status = 4
 
 
+class TooShort(Corrupt):
+    """Data end inside a field."""
+
+
 class NotSupported(SpecError):
-    """A version, feature, unit, operation or table family that this decoder does not know."""
+    """A version, feature, unit, operation, table family or codec that this decoder does not know."""
 
     status = 5
 
@@ -1143,6 +1567,8 @@ def main(arguments: list[str] | None = None) -> int:
         layers = stream.layers if options.layers is None else options.layers
         if not 1 <= layers <= stream.layers:
             parser.error(f"the file has {stream.layers} layers")
+        if options.interpolate > 1 and any(segment.has_picture for segment in stream.segments):
+            parser.error("there is nothing between the frames of an AV1 stream")
         for made in pictures(stream, layers - 1, options.interpolate):
             if options.frames:
                 print(f"{hashlib.md5(made).hexdigest()}  frame {frames}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,11 +20,12 @@ from nvcodec.format import operations as o
 from nvcodec.format.entropy.chunks import effective
 from nvcodec.format.entropy.contexts import Contexts, Rows
 from nvcodec.format.entropy.frequency_tables import Constant, Histogram, Student, Table
-from nvcodec.format.fields import Record, varint
+from nvcodec.format.fields import Cursor, Record, pack_integer, varint
 from nvcodec.format.inference import Tensor, infer_one
-from nvcodec.format.units import MAGIC, LatentsHead, SegmentHead, UnitType, Video
+from nvcodec.format.units import MAGIC, BaseHead, LatentsHead, Order, SegmentHead, UnitType, Video
 
 VIDEO = Video(0, 2, 2, 2, 0, 1, 1, 1, 25, 7)
+BY_SEGMENT = dataclasses.replace(VIDEO, order=Order.BY_SEGMENT)
 
 
 def numbers(key: str, shape: int | tuple[int, ...], low: int, high: int) -> np.ndarray:
@@ -106,13 +106,26 @@ def _symbols(values: np.ndarray, table: Table | Contexts, rows: Rows | None) -> 
 # ---- lists of operations (section 6), with what a layer transmits ----------------------------------------------------
 
 
-def packed(record: Record, /, **broken: int) -> bytes:
-    """A record's bytes, with some fields as a valid record could not have them."""
-    fields = dataclasses.fields(record)
+def packed(record: Record, compact: bool = False, /, **broken: int) -> bytes:
+    """A record's bytes in one of the two forms, with some fields as a valid record could not have them."""
     return b"".join(
-        struct.pack("<" + field.metadata["code"], broken.get(field.name, getattr(record, field.name)))
-        for field in fields
+        pack_integer(broken.get(name, getattr(record, name)), code, compact) for name, code in record.stored(compact)
     )
+
+
+class Run(bytes):
+    """The payload of a LATENTS or BASE unit, and what orders it where segment follows segment."""
+
+    kind: int
+    first: int  # frame; 0 of a GRID
+    place: int  # of the operation
+
+
+def run(kind: int, payload: bytes, first: int, place: int) -> Run:
+    """A run."""
+    made = Run(payload)
+    made.kind, made.first, made.place = kind, first, place
+    return made
 
 
 Tables = Sequence[Table | Contexts | None]
@@ -124,15 +137,17 @@ class Net:
     Args:
         frames: of its segment.
         below: the lower layers of the segment.
+        compact: whether it is for a file in compact form.
     """
 
-    def __init__(self, frames: int = 2, below: Sequence[Net] = ()) -> None:
+    def __init__(self, frames: int = 2, below: Sequence[Net] = (), compact: bool = False) -> None:
         self.frames = frames
+        self.compact = compact
         self.below = {level: net.tensors for level, net in enumerate(below)}
         self.tensors: list[Tensor] = []
         self.records: list[bytes] = []
         self.weights = b""
-        self.runs: list[bytes] = []  # payloads of LATENTS
+        self.runs: list[bytes] = []  # payloads of LATENTS, and runs
 
     @property
     def last(self) -> int:
@@ -142,12 +157,12 @@ class Net:
     @property
     def network(self) -> bytes:
         """The payload of NETWORK."""
-        return len(self.records).to_bytes(2, "little") + b"".join(self.records)
+        return pack_integer(len(self.records), "H", self.compact) + b"".join(self.records)
 
     def add(self, op: o.Op, /, **broken: int) -> int:
         """Add an operation, with other values written for the fields named in ``broken``. Returns its place."""
         self.tensors.append(infer_one(op, len(self.tensors), self.tensors, self.below))
-        self.records.append(bytes([op.CODE]) + packed(op, **broken))
+        self.records.append(bytes([op.CODE]) + packed(op, self.compact, **broken))
         return self.last
 
     def transmit(
@@ -173,11 +188,20 @@ class Net:
         options = zip(runs or [len(values)], itertools.cycle(predictors), itertools.cycle(tables))
         for frames, predictor, (start, rest) in options:
             part = values[first : first + frames]
-            payload = LatentsHead(place, first, frames, predictor).pack() + chunk(part[0], start)
+            payload = LatentsHead(place, first, frames, predictor).pack(self.compact) + chunk(part[0], start)
             if frames > 1:
                 others = np.diff(part, axis=0) if predictor else part[1:]
                 payload += chunk(others, rest, Rows(plane=values.shape[1:]))
-            self.runs.append(payload)
+            self.runs.append(run(UnitType.LATENTS, payload, 0 if isinstance(op, o.Grid) else first, place))
+            first += frames
+        return place
+
+    def picture(self, op: o.Picture, runs: Sequence[tuple[int, bytes]], /, **broken: int) -> int:
+        """Add a PICTURE with its runs, of each the number of frames and the OBUs."""
+        place = self.add(op, **broken)
+        first = 0
+        for frames, data in runs:
+            self.runs.append(run(UnitType.BASE, BaseHead(1, first, frames).pack(True) + data, first, place))
             first += frames
         return place
 
@@ -211,13 +235,18 @@ class Net:
             weights: [out, in, height, width].
             biases: one a channel, or the same for all.
             steps: one a group, or the same for all.
-            tables: of the steps, biases and weights.
+            tables: of the steps, biases and weights; in compact form the first two have none.
             broken: fields of the operation that are written with other values.
         """
         channels, _, height, width = weights.shape
         place = self.add(o.Conv(source, channels, height, width, group, bias_shift, low, high), **(broken or {}))
-        self.weights += chunk(np.broadcast_to(steps, (-(-channels // group),)), tables[0])
-        self.weights += chunk(np.broadcast_to(biases, (channels,)), tables[1])
+        for values, count, code, table in (
+            (steps, -(-channels // group), "B", tables[0]),
+            (biases, channels, "h", tables[1]),
+        ):
+            spread = np.broadcast_to(values, (count,))
+            plain = b"".join(pack_integer(value, code, True) for value in spread.tolist())
+            self.weights += plain if self.compact else chunk(spread, table)
         self.weights += chunk(weights.reshape(channels, -1), tables[2], Rows(group))
         return place
 
@@ -261,13 +290,17 @@ class Net:
 
 @dataclasses.dataclass
 class Part:
-    """A unit; the payload None of LAYER_END and INDEX is worked out when the file is put together."""
+    """A unit; the payload None of LAYER_END, SEGMENT_END and INDEX is worked out when the file is put together.
+
+    The first part of a file says which form it is in.
+    """
 
     kind: int
     payload: bytes | None
     segment: int = 0
     layer: int = 0
-    flags: int | None = None  # None: as the type has to have them
+    flags: int | None = None  # None: as the type has to have them; in compact form there are none
+    compact: bool = False
 
 
 @dataclasses.dataclass
@@ -278,7 +311,7 @@ class Segment:
     duration: int = 1
     durations: Sequence[int] = ()  # where the duration is 0
     first_pts: int = 0
-    groups: Sequence[int] = (1,)  # frames a checksum covers, for each layer; from the front again
+    groups: Sequence[int] = (1,)  # frames a checksum covers, for each layer; from the front again; 0: no CHECKSUMS
 
 
 def header(major: int = 1, minor: int = 1, features: int = 1) -> bytes:
@@ -287,64 +320,104 @@ def header(major: int = 1, minor: int = 1, features: int = 1) -> bytes:
     return head + zlib.crc32(head).to_bytes(4, "little")
 
 
-def unit(part: Part, payload: bytes) -> bytes:
+COMPACT = header(minor=2, features=3)
+TEN_BITS, COMPACT_TEN_BITS = header(minor=3, features=5), header(minor=3, features=7)
+
+
+def unit(part: Part, payload: bytes, compact: bool = False) -> bytes:
     """A whole unit."""
     flags = int(part.kind >= UnitType.INDEX) if part.flags is None else part.flags
-    body = struct.pack("<BBHBQ", part.kind, flags, part.segment, part.layer, len(payload)) + payload
+    head = (("B", part.kind), ("B", flags), ("H", part.segment), ("B", part.layer), ("Q", len(payload)))
+    fields = (head[0], *head[2:]) if compact else head
+    body = b"".join(pack_integer(value, code, compact) for code, value in fields) + payload
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
 def assemble(parts: Sequence[Part], head: bytes | None = None) -> bytes:
-    """The file that these units make, with right checksums and hashes."""
-    out = bytearray(header() if head is None else head)
+    """The file that these units make, with right checksums and hashes; ``head`` may be another file header."""
+    if head is None:
+        head = COMPACT if parts and parts[0].compact else header()
+    compact = bool(head[10] & 2)
+    out = bytearray(head)
     index = b""
     for place, part in enumerate(parts):
         payload = part.payload
         if payload is None and part.kind == UnitType.INDEX:
             payload = index + len(index).to_bytes(4, "little")
         elif payload is None:
-            payload = place.to_bytes(4, "little") + hashlib.sha256(out).digest()
-        index += struct.pack("<BHBQ", part.kind, part.segment, part.layer, len(out))
-        out += unit(part, payload)
+            digest = hashlib.sha256(out).digest()
+            payload = pack_integer(place, "I", compact) + (digest[:8] if compact else digest)
+        row = (("B", part.kind), ("H", part.segment), ("B", part.layer), ("Q", len(out)))
+        index += b"".join(pack_integer(value, code, False) for code, value in row)
+        out += unit(part, payload, compact)
     return bytes(out)
 
 
 def parts_of(nets: Sequence[Segment | Net], video: Video = VIDEO, *, index: bool = False) -> list[Part]:
-    """The units of a stream, each picture's checksum among them."""
+    """The units of a stream, each picture's checksum among them, in the form of its nets and the order of ``video``."""
     segments = [Segment([net]) if isinstance(net, Net) else net for net in nets]
-    parts = [Part(UnitType.VIDEO, video.pack())]
+    compact = segments[0].nets[0].compact
+    parts = [Part(UnitType.VIDEO, video.pack(compact), compact=compact)]
     first = 0
+    heads = []
     for number, segment in enumerate(segments):
         net = segment.nets[0]
         picture = net.tensors[-1]
         head = SegmentHead(first, net.frames, picture.width, picture.height, segment.first_pts, segment.duration)
         durations = b"".join(map(varint, segment.durations))
-        parts.append(Part(UnitType.SEGMENT, head.pack() + durations, number))
+        heads.append(Part(UnitType.SEGMENT, head.pack(compact) + durations, number))
         first += net.frames
-    for layer in range(len(segments[0].nets)):
+    if video.order == Order.BY_SEGMENT:
         for number, segment in enumerate(segments):
-            net = segment.nets[layer]
-            group = segment.groups[layer % len(segment.groups)]
-            sums = group.to_bytes(4, "little") + bytes(4 * -(-net.frames // group))
-            parts.append(Part(UnitType.NETWORK, net.network, number, layer))
-            parts.append(Part(UnitType.WEIGHTS, net.weights, number, layer))
-            parts += [Part(UnitType.LATENTS, run, number, layer) for run in net.runs]
-            parts.append(Part(UnitType.CHECKSUMS, sums, number, layer))
-        parts.append(Part(UnitType.LAYER_END, None, 0, layer))
+            layers = [layer_parts(segment, number, layer) for layer in range(len(segment.nets))]
+            parts.append(heads[number])
+            parts += [part for networks, _, _ in layers for part in networks]
+            parts += sorted((part for _, runs, _ in layers for part in runs), key=run_order)
+            parts += [part for _, _, sums in layers for part in sums]
+            parts.append(Part(UnitType.SEGMENT_END, None, number))
+    else:
+        parts += heads
+        for layer in range(len(segments[0].nets)):
+            for number, segment in enumerate(segments):
+                networks, runs, sums = layer_parts(segment, number, layer)
+                parts += [*networks, *runs, *sums]
+            parts.append(Part(UnitType.LAYER_END, None, 0, layer))
     if index:
         parts.append(Part(UnitType.INDEX, None))
     return parts
 
 
-def with_checksums(parts: list[Part]) -> list[Part]:
+def layer_parts(segment: Segment, number: int, layer: int) -> tuple[list[Part], list[Part], list[Part]]:
+    """The units of a layer of a segment: NETWORK and WEIGHTS, the runs, CHECKSUMS."""
+    net = segment.nets[layer]
+    where = number, layer
+    networks = [Part(UnitType.NETWORK, net.network, *where)]
+    if net.weights or not net.compact:
+        networks.append(Part(UnitType.WEIGHTS, net.weights, *where))
+    runs = [Part(getattr(made, "kind", UnitType.LATENTS), made, *where) for made in net.runs]
+    group = segment.groups[layer % len(segment.groups)]
+    if not group:
+        return networks, runs, []
+    sums = pack_integer(group, "I", net.compact) + bytes(4 * -(-net.frames // group))
+    return networks, runs, [Part(UnitType.CHECKSUMS, sums, *where)]
+
+
+def run_order(part: Part) -> tuple[int, int, int]:
+    """What orders the runs of a segment."""
+    assert isinstance(part.payload, Run)
+    return part.payload.first, part.layer, part.payload.place
+
+
+def with_checksums(parts: list[Part], head: bytes | None = None) -> list[Part]:
     """Fill in the pictures' checksums, as the reference decoder finds them. Changes and returns ``parts``."""
-    stream = reference_decoder.parse(assemble(parts))
+    stream = reference_decoder.parse(assemble(parts, head))
     for part in parts:
         if part.kind == UnitType.CHECKSUMS:
             segment = stream.segments[part.segment]
             assert part.payload is not None
-            group = int.from_bytes(part.payload[:4], "little")
-            sums = part.payload[:4]
+            cursor = Cursor(part.payload, "CHECKSUMS", parts[0].compact)
+            group = cursor.integer("I")
+            sums = part.payload[: cursor.position]
             for start in range(0, segment.frames, group):
                 crc = 0
                 for n in range(start, min(start + group, segment.frames)):
@@ -354,6 +427,6 @@ def with_checksums(parts: list[Part]) -> list[Part]:
     return parts
 
 
-def stream(*segments: Segment | Net, video: Video = VIDEO, index: bool = False) -> bytes:
+def stream(*segments: Segment | Net, video: Video = VIDEO, index: bool = False, head: bytes | None = None) -> bytes:
     """A whole valid file."""
-    return assemble(with_checksums(parts_of(segments, video, index=index)))
+    return assemble(with_checksums(parts_of(segments, video, index=index), head), head)

@@ -11,21 +11,24 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import av1_writer as aw
 import numpy as np
 import torch
 
 from nvcodec.decoding.exact_network import ExactNetwork
 from nvcodec.decoding.picture_checksums import picture_bytes
 from nvcodec.format import operations as o
+from nvcodec.format.av1_headers import check_run, obus
 from nvcodec.format.entropy.chunks import decode_chunk, effective
+from nvcodec.format.entropy.contexts import Contexts, Rows
 from nvcodec.format.entropy.frequency_tables import unpack_head, unpack_table
 from nvcodec.format.fields import Cursor
 from nvcodec.format.inference import infer
-from nvcodec.format.stream import ConvWeights, Layer, Segment, Stream
+from nvcodec.format.stream import BaseRun, ConvWeights, Layer, Segment, Stream
 from nvcodec.format.stream_writer import write_stream
 from nvcodec.format.units import (
     HEADER_BYTES,
-    UNIT_HEADER_BYTES,
+    BaseHead,
     LatentsHead,
     SegmentHead,
     Unit,
@@ -73,28 +76,85 @@ def pictures(stream: Stream) -> torch.Tensor:
     return ExactNetwork(stream.segments[0], 0, stream.video.seed, torch.device("cpu")).decode([0, 1])
 
 
+def base_example() -> Stream:
+    """A stream of one frame of 8x8: an AV1 picture of one colour but for a square, and a network of one convolution."""
+    y, u, v = np.full((8, 8), 100), np.full((4, 4), 120), np.full((4, 4), 140)
+    y[2:4, 2:4] = 180
+    sequence = aw.SequenceHeader(8, 8)
+    data = sequence.obu() + aw.frame(sequence, (y, u, v))
+    picture = o.Picture(8, 8, 8, 1, 0, 6, 0, 1)
+    base_ops: tuple[o.Op, ...] = (picture, o.Table(0, 0, 2, 0, 0, 255), o.Crop(1, 1, 1, 8, 8))
+    ops: tuple[o.Op, ...] = (
+        o.Below(0, 0),
+        o.Conv(0, 3, 3, 3, 3, 0, -100, 100),
+        o.Add(0, 1, 0, 1020),
+        o.Table(2, 0, 2, 0, 0, 255),
+        o.Crop(3, 1, 1, 8, 8),
+    )
+    weights = np.zeros((3, 3, 3, 3), np.int32)
+    weights[range(3), range(3), 1, 1] = -8
+    weights[range(3), range(3), 1, 0] = weights[range(3), range(3), 1, 2] = 4
+    conv = ConvWeights(weights, np.array([0, 10, -10], np.int32), np.array([45], np.int32))
+    below = infer(base_ops, {}, (8, 8))
+    none = np.zeros(0, np.uint32)
+    run = BaseRun(0, 1, data, *check_run(data, 1, picture, "the example"))
+    layers = [
+        Layer(base_ops, below, {}, {}, 1, none, base=(run,)),
+        Layer(ops, infer(ops, {0: below}, (8, 8)), {1: conv}, {}, 1, none),
+    ]
+    segment = Segment(SegmentHead(0, 1, 8, 8, 0, 1), np.ones(1, np.int64), layers)
+    stream = Stream(Video(0, 2, 2, 6, 1, 1, 1, 1, 25, 0), [segment], compact=True)
+    shown = ExactNetwork(segment, 0, 0, torch.device("cpu"), 2).decode([0])
+    layers[1].checksums = np.array([zlib.crc32(picture_bytes(shown[0]))], np.uint32)
+    return stream
+
+
 def section() -> str:
     """The text between the headings."""
-    stream = example()
-    data = write_stream(stream)
-    lines = [
-        "",
-        "Made by `tools/worked_example.py`; a test compares it with the code. Two frames of 2x2 from the operations",
-        "",
-        "    index  operation",
-    ]
-    layer = stream.segments[0].layers[0]
-    for index, op in enumerate(layer.ops):
-        fields = ", ".join(f"{name}={int(value)}" for name, value in vars(op).items())
-        lines.append(f"    {index}      {op.NAME} {fields}")
-    lines += ["", f"The whole file, {len(data)} bytes, offset on the left:", ""]
-    lines += [f"    {line}" for line in _listing(data)]
-    lines += ["", "What each operation yields for frame 0 and frame 1:", ""]
+    stream, above = example(), base_example()
+    lines = ["", "Made by `tools/worked_example.py`; a test compares it with the code.", ""]
+    lines += ["### 11.1 A network alone, in fixed form", "", "Two frames of 2x2 from the operations", ""]
+    lines += [*_operations(stream, 0), *_file(stream), "What each operation yields for frame 0 and frame 1:", ""]
     lines += [f"    {line}" for line in _values(stream)]
+    lines += ["", "### 11.2 A network above an AV1 stream, in compact form", ""]
+    lines += ["One frame of 8x8. Layer 0:", "", *_operations(above, 0)]
+    lines += ["Layer 1:", "", *_operations(above, 1), *_file(above)]
+    lines += [
+        "The AV1 picture has Y 100, in rows and columns 2 and 3 180, Cb 120 and Cr 140. Row 3, red, green, blue:",
+        "",
+    ]
+    lines += [f"    {line}" for line in _rows(above)]
     return "\n".join([*lines, "", ""])
 
 
-def _listing(data: bytes) -> Iterator[str]:
+def _operations(stream: Stream, layer: int) -> list[str]:
+    """The list of a layer's operations."""
+    lines = ["    index  operation"]
+    for index, op in enumerate(stream.segments[0].layers[layer].ops):
+        fields = ", ".join(f"{name}={int(value)}" for name, value in vars(op).items())
+        lines.append(f"    {index}      {op.NAME} {fields}")
+    return [*lines, ""]
+
+
+def _file(stream: Stream) -> list[str]:
+    """The bytes of the file."""
+    data = write_stream(stream, index=not stream.compact)
+    lines = [f"The whole file, {len(data)} bytes, offset on the left:", ""]
+    return [*lines, *(f"    {line}" for line in _listing(data, stream)), ""]
+
+
+def _rows(stream: Stream) -> Iterator[str]:
+    """One row of PICTURE, of the convolution, and of the picture."""
+    wanted = [(0, 0), (1, 1), (1, 4)]
+    network = ExactNetwork(stream.segments[0], 0, 0, torch.device("cpu"), 2, wanted)
+    for (number, index), result in zip(wanted, network.results([0]), strict=True):
+        op = stream.segments[0].layers[number].ops[index]
+        row = 3 + (result.shape[2] - 8) // 2
+        for color, values in zip(("red", "green", "blue"), result[0, :, row].tolist(), strict=True):
+            yield f"layer {number}, {index} {op.NAME:<8} {color:<6} {' '.join(map(str, values))}"
+
+
+def _listing(data: bytes, stream: Stream) -> Iterator[str]:
     def row(offset: int, size: int, text: str) -> Iterator[str]:
         for start in range(0, size, 16):
             piece = data[offset + start : offset + min(size, start + 16)]
@@ -102,28 +162,28 @@ def _listing(data: bytes) -> Iterator[str]:
 
     yield from row(0, HEADER_BYTES, "file header: magic, version, features, CRC-32")
     for unit in split_units(memoryview(data)):
-        yield from row(unit.offset, UNIT_HEADER_BYTES, f"{unit.name}, {len(unit.payload)} bytes")
-        start = unit.offset + UNIT_HEADER_BYTES
-        for size, text in _parts(unit):
+        yield from row(unit.offset, unit.header_bytes, f"{unit.name}, {len(unit.payload)} bytes")
+        start = unit.offset + unit.header_bytes
+        for size, text in _parts(unit, stream):
             yield from row(start, size, text)
             start += size
         yield from row(start, 4, "CRC-32 of the unit")
 
 
-def _parts(unit: Unit) -> Iterator[tuple[int, str]]:
-    cursor = Cursor(unit.payload, unit.name)
+def _parts(unit: Unit, stream: Stream) -> Iterator[tuple[int, str]]:
+    cursor, compact = unit.cursor(), unit.compact
     kind = unit.header.type
+    layer = stream.segments[0].layers[unit.header.layer]
     if kind == UnitType.NETWORK:
-        yield 2, "6 operations"
+        yield 1 if compact else 2, f"{len(layer.ops)} operations"
         for op in o.unpack_ops(cursor):
-            yield 1 + len(op.pack()), op.NAME
+            yield 1 + len(op.pack(compact)), op.NAME
         return
     if kind == UnitType.WEIGHTS:
-        ops = [op for op in example().segments[0].layers[0].ops if isinstance(op, o.Conv)]
-        for op, channels in zip(ops, (2, 1), strict=True):
-            counts = (op.steps, op.channels, op.channels * channels * op.kernel_height * op.kernel_width)
-            for name, count in zip(("steps", "biases", "weights"), counts, strict=True):
-                yield from _chunk(cursor, count, name)
+        for index, op in enumerate(layer.ops):
+            if isinstance(op, o.Conv):
+                channels = layer.tensors[op.input].channels
+                yield from _weights(cursor, op, channels, layer.convs[index])
         return
     if kind == UnitType.LATENTS:
         head = LatentsHead.unpack(cursor)
@@ -131,24 +191,51 @@ def _parts(unit: Unit) -> Iterator[tuple[int, str]]:
         yield from _chunk(cursor, 2, "first frame")
         yield from _chunk(cursor, 2, "the other")
         return
+    if kind == UnitType.BASE:
+        base = BaseHead.unpack(cursor)
+        yield cursor.position, f"codec {base.codec}, frames {base.first} to {base.first + base.frames - 1}"
+        for obu in obus(unit.payload[cursor.position :], "the example"):
+            yield obu.end - obu.start, f"OBU_{obu.kind.name}"
+        return
     if kind == UnitType.LAYER_END:
-        yield 4, "units before"
-        yield 32, "SHA-256 of all bytes before the unit"
+        yield 1 if compact else 4, "units before"
+        yield 8 if compact else 32, "SHA-256 of all bytes before the unit" + (", its first bytes" if compact else "")
         return
     yield len(unit.payload), ""
 
 
-def _chunk(cursor: Cursor, count: int, name: str) -> Iterator[tuple[int, str]]:
+def _weights(cursor: Cursor, op: o.Conv, channels: int, conv: ConvWeights) -> Iterator[tuple[int, str]]:
+    """What a WEIGHTS unit has for one convolution."""
+    count = op.weights(channels)
+    if cursor.compact:
+        for name, values, code in (("steps", conv.steps, "B"), ("biases", conv.biases, "h")):
+            start = cursor.position
+            found = [cursor.integer(code) for _ in values]
+            yield cursor.position - start, f"{name}: {' '.join(map(str, found))}"
+        yield from _chunk(cursor, (op.channels, count // op.channels), "weights", Rows(op.group))
+        return
+    for name, size in (("steps", op.steps), ("biases", op.channels), ("weights", count)):
+        yield from _chunk(cursor, size, name)
+
+
+def _chunk(
+    cursor: Cursor, shape: int | tuple[int, int], name: str, rows: Rows | None = None
+) -> Iterator[tuple[int, str]]:
     start = cursor.position
-    table = unpack_table(cursor, *unpack_head(cursor))
+    code, first, size = unpack_head(cursor)
+    if code in Contexts.CODES:
+        Contexts.unpack(cursor, code, first, size)
+        kind, about = f"family {code}", f"{size} symbols"
+    else:
+        table = unpack_table(cursor, code, first, size)
+        bounds = effective(table.cumulative()).tolist()
+        kind, about = type(table).__name__, f"L = {bounds if len(bounds) < 6 else '...'}"
     table_end = cursor.position
     cursor.position = start
-    values, _ = decode_chunk(cursor, (count,))
-    bounds = effective(table.cumulative()).tolist()
-    kind = type(table).__name__
+    values, _ = decode_chunk(cursor, (shape,) if isinstance(shape, int) else shape, rows)
     words = cursor.position - table_end
-    yield table_end - start, f"{name}: {kind} from {table.first}, L = {bounds if len(bounds) < 6 else '...'}"
-    yield words, f"{words // 4} words: {' '.join(map(str, values.tolist()))}"
+    yield table_end - start, f"{name}: {kind} from {first}, {about}"
+    yield words, f"{words // 4} words: {' '.join(map(str, values.flatten().tolist()))}"
 
 
 def _values(stream: Stream) -> Iterator[str]:

@@ -9,12 +9,19 @@ from typing import Any
 from nvcodec.bench.chart import Line, chart
 from nvcodec.bench.measurement import OURS, SOURCE_PICTURE, Bench
 
-TITLES = {"psnr_rgb": "PSNR, dB", "ms_ssim": "MS-SSIM"}
+TITLES = {
+    "psnr_rgb": "PSNR of RGB, dB",
+    "psnr_y": "PSNR of Y, dB",
+    "psnr_611": "PSNR of Y, Cb and Cr, 6:1:1, dB",
+    "ms_ssim": "MS-SSIM",
+}
+COLUMNS = {"psnr_rgb": "RGB", "psnr_y": "Y", "psnr_611": "6:1:1", "ms_ssim": "MS-SSIM"}
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>
 body {{ font: 15px/1.5 sans-serif; max-width: 1300px; margin: 2em auto; padding: 0 1em }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: right }}
+table {{ border-collapse: collapse; margin-bottom: 1.5em }}
+td, th {{ padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: right }}
 td:first-child, th:first-child {{ text-align: left }} svg {{ max-width: 640px }}
 .frames {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(400px, 1fr)); gap: 1em }}
 figure {{ margin: 0 }} img {{ width: 100% }}
@@ -43,14 +50,16 @@ def charts(bench: Bench) -> dict[str, str]:
     return documents
 
 
-def bd_rows(bench: Bench) -> list[list[str]]:
-    """Return the table of BD-rates: a header, then one row per codec."""
-    table = bench.deltas()
-    rows = [
-        ["BD-rate against " + table["anchor"]["codec"], *(f"by {TITLES[name]}" for name in TITLES), "over", "overlap"]
-    ]
+def bd_tables(bench: Bench) -> list[list[list[str]]]:
+    """Return a table of BD-rates for each anchor: a header, then one row per codec."""
+    return [_bd_rows(anchor, deltas) for anchor, deltas in bench.deltas().items()]
+
+
+def _bd_rows(anchor: str, table: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Return one of these tables; the range and the overlap are those of RGB."""
+    rows = [[f"BD-rate against {anchor}", *(f"by {name}" for name in COLUMNS.values()), "over", "overlap"]]
     for name in table["psnr_rgb"]:
-        deltas = [table[quality][name] for quality in TITLES]
+        deltas = [table[quality][name] for quality in COLUMNS]
         by_psnr = deltas[0]
         rows.append(
             [
@@ -66,7 +75,7 @@ def bd_rows(bench: Bench) -> list[list[str]]:
 def point_rows(bench: Bench) -> list[list[str]]:
     """Return the table of points: a header, then one row per point."""
     frames = len(bench.clip.frames)
-    rows = [["codec", "at", "bytes", "PSNR", "MS-SSIM", "encoded, frames/s", "decoded, frames/s"]]
+    rows = [["codec", "at", "bits", "bytes", *COLUMNS.values(), "encoded, frames/s", "decoded, frames/s"]]
     for point in sorted(bench.points, key=lambda point: (point["codec"], point["file_bytes"])):
         ms_ssim = point["ms_ssim"]
         speeds = [f"{frames / max(point[name], 1e-9):.2f}" for name in ("encode_seconds", "decode_seconds")]
@@ -74,8 +83,9 @@ def point_rows(bench: Bench) -> list[list[str]]:
             [
                 point["codec"],
                 str(point["at"]),
+                str(point.get("bits", "-")),
                 str(point["file_bytes"]),
-                f"{point['psnr_rgb']:.2f} dB",
+                *(f"{point[name]:.2f} dB" for name in ("psnr_rgb", "psnr_y", "psnr_611")),
                 "-" if ms_ssim is None else f"{ms_ssim:.4f}",
                 *speeds,
             ]
@@ -86,8 +96,9 @@ def point_rows(bench: Bench) -> list[list[str]]:
 def page(bench: Bench) -> str:
     """Return the HTML page: charts, BD-rates, points, and the middle frame of each codec at about the same size."""
     about = bench.results["clip"]
-    title = f"{about['source']}, {about['width']}x{about['height']}, {about['frames']} frames"
-    body = [*charts(bench).values(), "<h2>BD-rate</h2>", _table(bd_rows(bench)), "<h2>Points</h2>"]
+    bits = about.get("bits", 8)
+    title = f"{about['source']}, {about['width']}x{about['height']}, {bits} bits, {about['frames']} frames"
+    body = [*charts(bench).values(), "<h2>BD-rate</h2>", *map(_table, bd_tables(bench)), "<h2>Points</h2>"]
     body += [_table(point_rows(bench)), "<h2>The middle frame, from files of about the same size</h2>", _frames(bench)]
     return PAGE.format(title=html.escape(title), body="\n".join(body))
 

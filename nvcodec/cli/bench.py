@@ -9,32 +9,61 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nvcodec.cli.options import Status, TimeType, device_options, duration, selection_options, volume_options
+from nvcodec.cli.options import (
+    PATH,
+    Status,
+    TimeType,
+    bits_option,
+    device_options,
+    duration,
+    selection_options,
+    volume_options,
+)
 from nvcodec.encoding.encode_config import PRESETS, parse_size
 from nvcodec.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from nvcodec.bench.measurement import Bench, Task
     from nvcodec.encoding.fit.fit_loop import Progress
+    from nvcodec.video.selection import Moment
 
 
 @click.command("bench")
-@click.argument("source")
+@click.argument("source", type=PATH)
 @click.option(
-    "-o", "--output", required=True, help="Folder for the results; points already in it are not measured again."
+    "-o",
+    "--output",
+    type=PATH,
+    required=True,
+    help="Folder for the results; points already in it are not measured again.",
 )
-@click.option("--sizes", default="75k,150k,300k,600k", show_default=True, help="nvcodec's points, in parameters.")
-@click.option("--codec", "names", multiple=True, metavar="NAME", help="Only codecs whose name contains this.")
+@click.option(
+    "--base",
+    "bases",
+    multiple=True,
+    type=click.Choice(("av1", "none")),
+    default=("av1",),
+    show_default=True,
+    help="Our kinds of file to measure, as in encode; may be given twice.",
+)
+@click.option(
+    "--sizes", default="75k,150k,300k,600k", show_default=True, help="Points of networks alone, in parameters."
+)
+@click.option(
+    "--codec", "names", multiple=True, metavar="NAME", help="Only this codec, or those with NAME in their name."
+)
 @click.option("--preset", type=click.Choice(tuple(PRESETS)), help="As in encode.")
 @click.option("--steps", type=click.IntRange(1), help="As in encode.")
 @click.option("--time-limit", type=TimeType(), help="As in encode, for every point.")
 @selection_options
+@bits_option("As in encode.")
 @device_options
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON on stdout.")
 @volume_options
 def command(
     source: str,
     output: str,
+    bases: tuple[str, ...],
     sizes: str,
     names: tuple[str, ...],
     preset: str | None,
@@ -42,9 +71,13 @@ def command(
     time_limit: float | None,
     crop: tuple[int, int] | None,
     scale: tuple[int, int] | None,
-    start: int,
+    start: Moment,
+    duration: float | None,
+    end: Moment | None,
     frames: int | None,
     every: int,
+    deinterlace: bool,
+    bits: int | None,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -60,17 +93,22 @@ def command(
 
     require_extra()
     parameters = [parse_size(size) for size in sizes.split(",")]
-    from nvcodec.bench import report, rival_codecs
-    from nvcodec.bench.measurement import OURS, PLAIN, Bench, tasks
-    from nvcodec.video.source import Selection, read_clip
 
-    known = [*rival_codecs.CODECS, OURS, PLAIN]
-    chosen = [name for name in known if not names or any(part.lower() in name.lower() for part in names)]
+    import torch
+
+    from nvcodec.bench import report, rival_codecs
+    from nvcodec.bench.measurement import OUR_OPTIONS, Bench, choose, tasks
+    from nvcodec.video.selection import Selection
+    from nvcodec.video.source import read_clip
+
+    chosen = choose(names, bases)
     if not chosen:
-        raise UsageError(f"no codec has this in its name; there are {', '.join(known)}")
+        raise UsageError("no codec has this in its name; there are " + "; ".join([*rival_codecs.CODECS, *OUR_OPTIONS]))
+    if threads:
+        torch.set_num_threads(threads)  # for decoding, too
     status = Status(quiet)
     status.show(f"reading {source}")
-    clip = read_clip(source, Selection(crop, scale, start, frames, every))
+    clip = read_clip(source, Selection(crop, scale, start, frames, every, duration, end, deinterlace, bits))
     options = {"preset": preset, "steps": steps, "time_limit": time_limit, "device": device, "threads": threads}
     given = {name: value for name, value in options.items() if value is not None}
     try:
@@ -83,7 +121,10 @@ def command(
     if as_json:
         click.echo(json.dumps(bench.results, indent=1))
     elif not quiet:
-        _print_table(report.bd_rows(bench))
+        for number, table in enumerate(report.bd_tables(bench)):
+            if number:
+                click.echo()
+            _print_table(table)
     missing = [
         name for name, codec in rival_codecs.CODECS.items() if name in chosen and not rival_codecs.available(codec)
     ]

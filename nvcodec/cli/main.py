@@ -11,12 +11,17 @@ import traceback
 
 import click
 
-from nvcodec import __version__
 from nvcodec.errors import NvcodecError
 
-COMMANDS = ("encode", "decode", "info", "extract", "verify", "compare", "bench")
+COMMANDS = ("encode", "decode", "info", "extract", "wrap", "unwrap", "verify", "compare", "bench")
 INTERRUPTED = 130
-OTHER_FLAGS = {"onto": "--add-layer"}  # of Python parameters that no option is named after
+COMPLETION = "_NVCODEC_COMPLETE"  # a variable with which a shell asks for completions, or for the script that does so
+#: A variable that torch's OpenMP reads when it is loaded: how often a thread that waits for another one looks before it
+#: sleeps. By default it keeps its core busy for milliseconds; where another process wants that core, decoding takes ten
+#: times as long. Never to look takes a third of the speed on an idle machine.
+SPINS = ("GOMP_SPINCOUNT", "1000")
+SPINS_OTHERWISE = "OMP_WAIT_POLICY"  # another variable, with which a user says the same
+OTHER_FLAGS = {"onto": "--add-layer", "audio": "--no-audio"}  # of Python parameters that no option is named after
 
 
 class _Lazy(click.Group):
@@ -32,8 +37,25 @@ class _Lazy(click.Group):
         return command
 
 
+def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the versions of nvcodec, the format, and everything that pictures and bytes depend on."""
+    if not wanted:
+        return
+    from nvcodec.cli.versions import versions
+
+    click.echo("\n".join(f"{name:<16}{version}" for name, version in versions().items()))
+    context.exit()
+
+
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="nvcodec")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of nvcodec and of what it uses, and exit.",
+)
 def group() -> None:
     """A neural video codec: fits a small network to one video and stores its integers.
 
@@ -99,9 +121,10 @@ def _with_flags(message: str, context: click.Context | None) -> str:
     flags |= OTHER_FLAGS
 
     def flag(match: re.Match[str]) -> str:
-        return flags.get(match["name"], match["name"])
+        value = f" {match['value']}" if match["value"] else ""
+        return flags.get(match["name"], match["name"]) + value
 
-    return re.sub(r"`(?P<name>\w+)(=True)?`", flag, message)
+    return re.sub(r'`(?P<name>\w+)(=True|=False|="(?P<value>\w+)")?`', flag, message)
 
 
 def _fail(message: str, code: int) -> int:
@@ -111,6 +134,12 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Entry point of the ``nvcodec`` command."""
+    if SPINS_OTHERWISE not in os.environ:
+        os.environ.setdefault(*SPINS)
     # SIGTERM ends the process as Ctrl-C does, so that temporary files are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if instruction := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
+        sys.exit(shell_complete(group, {}, "nvcodec", COMPLETION, instruction))
     sys.exit(run())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from nvcodec.errors import InputError
+from nvcodec.errors import InputError, UsageError, about
 from nvcodec.format.limits import Limits
+from nvcodec.notes import note
 
 if TYPE_CHECKING:
     from nvcodec.format.stream import Stream
+    from nvcodec.tracks import Extras
 
 
 def open_stream(file: str, max_pixels: int | None, max_memory: int, keep_going: bool = False) -> Stream:
@@ -33,10 +36,34 @@ def open_file(file: str, max_pixels: int | None, max_memory: int, keep_going: bo
 
     limits = Limits(max_pixels, max_memory)
     data = read_bytes(file, limits)
-    stream = read_stream(data, limits, keep_going)
+    with about(file):
+        stream = read_stream(data, limits, keep_going)
+    stream.name = file
     if stream.note:
         click.echo(f"nvcodec: {file}: {stream.note}", err=True)
     return stream, data
+
+
+def wanted_extras(stream: Stream, audio: bool) -> Extras:
+    """Return what travels beside the pictures of a stream, without sound if it is not wanted; says what is damaged."""
+    from nvcodec.format.extras import extras_of
+
+    extras, damage = extras_of(stream)
+    if damage:
+        note(stream.name, damage)
+    return extras if audio else extras.without_audio
+
+
+def check_output(output: str, file: str, overwrite: bool) -> None:
+    """Check that an output can be written without harm; raises UsageError."""
+    from nvcodec.files import is_same_file
+
+    if is_same_file(output, file):
+        raise UsageError(f"{output} is the file to take from; give the output another name")
+    if os.path.isdir(output):
+        raise UsageError(f"{output} is a folder; name the file to write")
+    if os.path.exists(output) and not overwrite:
+        raise UsageError(f"{output} exists; -y replaces it")
 
 
 def read_bytes(file: str, limits: Limits) -> bytes:
@@ -49,9 +76,10 @@ def read_bytes(file: str, limits: Limits) -> bytes:
     from nvcodec.format.stream_reader import read_all
 
     try:
-        if file == "-":
-            return read_all(sys.stdin.buffer, limits)
-        with open(file, "rb") as opened:
-            return read_all(opened, limits)
+        with about(file):
+            if file == "-":
+                return read_all(sys.stdin.buffer, limits)
+            with open(file, "rb") as opened:
+                return read_all(opened, limits)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from nvcodec.cli.options import Status, device_options, limit_options, volume_options
+from nvcodec.cli.options import PATH, Status, device_options, limit_options, volume_options
 from nvcodec.cli.reading import read_bytes
 from nvcodec.errors import CorruptStreamError, NvcodecError, VerificationError
 from nvcodec.format.limits import Limits
@@ -26,7 +26,7 @@ class _Result:
 
 
 @click.command("verify")
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
 @device_options
 @limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
@@ -54,7 +54,8 @@ def command(
         try:
             _check(result, limits, device, threads, status)
         except NvcodecError as error:
-            result.error, result.exit_code = " ".join(str(error).split()), error.exit_code
+            message = str(error).removeprefix(f"{file}: ")
+            result.error, result.exit_code = " ".join(message.split()), error.exit_code
         finally:
             status.clear()
         results.append(result)

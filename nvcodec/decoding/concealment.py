@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from nvcodec.decoding.base_decoder import BaseDecoder
 from nvcodec.decoding.decoded_video import Video
 from nvcodec.errors import CorruptStreamError
+from nvcodec.format.operations import Picture
 
 MAX_NAMED_DAMAGES = 8
 #: What is shown for a frame: which frame, and with how many layers.
@@ -19,13 +21,15 @@ def conceal(video: Video, frames: Sequence[int]) -> list[Shown]:
     """Choose what to show for each of ``frames``.
 
     A frame is shown itself, with all layers that are whole and whose picture has its checksum. Checksums are compared
-    if ``video.verify`` is set, which decodes everything once. Where no layer is left, the last frame that can be shown
-    takes its place, or at the start the next one.
+    if ``video.verify`` is set, which decodes everything once; AV1 streams are decoded once in any case. Where no layer
+    is left, the last frame that can be shown takes its place, or at the start the next one.
 
     Raises:
         CorruptStreamError: none of ``frames`` can be shown.
     """
     layers = {frame: min(video.layers, video.stream.layers_of(frame)) for frame in frames}
+    for frame in _undecodable(video) & set(frames):
+        layers[frame] = 0
     for count in range(video.layers, 0, -1) if video.verify else ():
         chosen = [frame for frame in frames if layers[frame] == count]
         for failed in _with(video, count).failing(chosen):
@@ -62,6 +66,21 @@ def report(video: Video, frames: Sequence[int], shown: Sequence[Shown]) -> str:
     if poorer:
         found.append(f"frames with fewer layers: {_ranges(poorer)}")
     return "; ".join(found)
+
+
+def _undecodable(video: Video) -> set[int]:
+    """Frames of runs of AV1 that follow the rules of their headers and do not decode nevertheless."""
+    found: set[int] = set()
+    for segment in video.stream.segments:
+        base = segment.layers[0]
+        pictures = [op for op in base.ops if isinstance(op, Picture)]
+        for op, run in itertools.product(pictures, base.base):
+            try:
+                BaseDecoder([run], op, 0).planes(run.first + run.frames - 1)
+            except CorruptStreamError:
+                first = segment.head.first_frame + run.first
+                found.update(range(first, first + run.frames))
+    return found
 
 
 def _with(video: Video, layers: int, verify: bool = True) -> Video:

@@ -4,37 +4,51 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import operator
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, SupportsIndex
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from nvcodec.decoding.exact_network import ExactNetwork
+from nvcodec.decoding.frame_batch import Frame, FrameBatch
 from nvcodec.decoding.picture_checksums import ChecksumChecker
 from nvcodec.decoding.timeline import EvenRate, Interpolated, Timeline
+from nvcodec.decoding.video_properties import VideoProperties
 from nvcodec.devices import pick_device
-from nvcodec.errors import CorruptStreamError, InputError, UsageError, VerificationError
+from nvcodec.errors import CorruptStreamError, InputError, UsageError, VerificationError, about
 from nvcodec.format.limits import Limits
-from nvcodec.format.stream import Stream
-from nvcodec.format.stream_reader import read
+from nvcodec.format.stream import Segment, Stream
+from nvcodec.format.stream_reader import File, read_file
+from nvcodec.samples import sample_dtype, signed
 
 CPU_BATCH = 1  # on the CPU one frame at a time keeps tensors in the cache
 GPU_BATCH_ELEMENTS = 2**28  # of the largest tensor of a batch
 GPU_MAX_BATCH = 64
 
 
-class Video:
+#: What chooses several frames by their numbers.
+Frames = slice | Sequence[SupportsIndex] | torch.Tensor | npt.NDArray[np.integer[Any]]
+
+
+class Video(VideoProperties):
     """The frames of an SDMN file, decoded on demand.
 
-    ``video[i]`` is frame i as a uint8 tensor [3, height, width]; ``video[a:b:c]`` a stack [frames, 3, height, width];
-    iterating yields one frame after the other. Every frame's checksum is compared unless ``verify`` is False. Several
-    threads may use one object at once; it can be copied to other processes, and serve as a ``DataLoader``'s dataset.
+    ``video[i]`` is frame i as a tensor [3, height, width], uint8, or uint16 with 10 bits; ``video[a:b:c]`` and
+    ``video[[3, 5]]`` are stacks
+    [frames, 3, height, width]; iterating yields one frame after the other. ``frame``, ``frames``, ``frame_at``,
+    ``frames_at`` and ``frames_played_in`` return pictures with their times. Every frame's checksum is compared unless
+    ``verify`` is False. Several threads may use one object at once; it can be copied to other processes, also by a
+    fork, and serve as a ``DataLoader``'s dataset.
 
     Args:
-        stream: a path, the bytes of a file, or a :class:`~nvcodec.format.stream.Stream` already read.
+        file: a path, the bytes of a file, a file opened in binary mode, or a
+            :class:`~nvcodec.format.stream.Stream` already read.
         device: ``auto``, ``cpu`` or ``cuda``.
         verify: whether decoded pictures are compared with the stream's checksums.
         batch: number of frames decoded at once; None chooses for the device.
@@ -51,7 +65,7 @@ class Video:
 
     def __init__(
         self,
-        stream: str | os.PathLike[str] | bytes | Stream,
+        file: File | Stream,
         *,
         device: str = "auto",
         verify: bool = True,
@@ -60,76 +74,86 @@ class Video:
         max_pixels: int | None = None,
         max_memory: int | None = None,
     ) -> None:
-        if isinstance(stream, Stream):
-            self.stream = stream
+        if isinstance(file, Stream):
+            stream = file
         else:
-            self.stream = read(stream, Limits(max_pixels, max_memory))
-            _warn(stream, self.stream.note)
+            stream = read_file(file, Limits(max_pixels, max_memory))
+            _warn(stream)
+        super().__init__(stream)
         self.device = pick_device(device)
         self.verify = verify
         self.batch = batch
-        if layers is not None and not 1 <= layers <= self.stream.layers:
-            raise UsageError(f"the file has {self.stream.layers} layer(s), not {layers}")
-        self.layers = layers or self.stream.layers
-        self._starts = [segment.head.first_frame for segment in self.stream.segments]
-        self._networks: dict[int, ExactNetwork] = {}
+        if layers is not None and not 1 <= layers <= stream.layers:
+            with about(stream.name):
+                raise UsageError(f"the file has {stream.layers} layer(s), not {layers}")
+        self.layers = layers or stream.layers
+        self._starts = [segment.head.first_frame for segment in stream.segments]
+        self._networks = _Networks(self.device, self.layers)
 
-    @property
-    def width(self) -> int:
-        """Shown width of the first segment, pixels."""
-        return self.stream.segments[0].head.width
-
-    @property
-    def height(self) -> int:
-        """Shown height of the first segment, pixels."""
-        return self.stream.segments[0].head.height
-
-    @property
-    def fps(self) -> float:
-        """Frames per second, averaged over the video."""
-        return self.stream.fps
-
-    @property
-    def timestamps(self) -> list[Fraction]:
-        """Presentation time of every frame, in exact seconds."""
-        return [pts * self.stream.time_base for pts, _ in self.stream.ticks]
-
-    @property
-    def durations(self) -> list[Fraction]:
-        """Duration of every frame, in exact seconds."""
-        return [duration * self.stream.time_base for _, duration in self.stream.ticks]
-
-    def __len__(self) -> int:
-        return self.stream.frames
+    def close(self) -> None:
+        """Let go of the content of the file, and of what was decoded. Closing again does nothing."""
+        super().close()
+        self._networks.clear()
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         for pictures in self.decode(range(len(self))):
             yield from pictures
 
-    @overload
-    def __getitem__(self, key: int) -> torch.Tensor: ...
-    @overload
-    def __getitem__(self, key: slice) -> torch.Tensor: ...
-    def __getitem__(self, key: int | slice) -> torch.Tensor:
-        if isinstance(key, slice):
-            chosen = range(len(self))[key]
-            if not chosen:
-                return torch.empty((0, 3, self.height, self.width), dtype=torch.uint8, device=self.device)
-            pictures = list(self.decode(chosen))
-            if len({picture.shape[1:] for picture in pictures}) > 1:
+    def __getitem__(self, key: SupportsIndex | Frames) -> torch.Tensor:
+        chosen = _frame_numbers(key, self.stream)
+        return self._stack([chosen])[0] if isinstance(chosen, int) else self._stack(chosen)
+
+    def frame(self, index: SupportsIndex) -> Frame:
+        """Decode a frame, given its number, negative ones from the end; raises as ``video[index]`` does."""
+        return self.frames([index])[0]
+
+    def frames(self, frames: Frames) -> FrameBatch:
+        """Decode frames, given their numbers, in this order; raises as ``video[frames]`` does."""
+        chosen = _frame_numbers(frames, self.stream)
+        return self._batch([chosen] if isinstance(chosen, int) else chosen)
+
+    def frame_at(self, seconds: float | Fraction) -> Frame:
+        """Decode the frame that is shown at a time; raises as :meth:`~nvcodec.decoding.frame_times.FrameTimes.at`."""
+        return self.frames_at([seconds])[0]
+
+    def frames_at(self, seconds: Iterable[float | Fraction]) -> FrameBatch:
+        """Decode the frames that are shown at these times, in this order; raises as :meth:`frame_at` does."""
+        with about(self.stream.name):
+            frames = [self.times.at(moment) for moment in seconds]
+        return self._batch(frames)
+
+    def frames_played_in(self, start: float | Fraction, stop: float | Fraction) -> FrameBatch:
+        """Decode all frames that are shown at any time from ``start`` to before ``stop``, seconds; raises as
+        :meth:`~nvcodec.decoding.frame_times.FrameTimes.between` does."""
+        with about(self.stream.name):
+            frames = self.times.between(start, stop)
+        return self._batch(frames)
+
+    def _batch(self, frames: Sequence[int]) -> FrameBatch:
+        """Decode frames, given numbers that exist, with their times."""
+        pts, durations = (
+            torch.tensor([float(seconds[frame]) for frame in frames], dtype=torch.float64)
+            for seconds in (self.times.starts, self.times.durations)
+        )
+        return FrameBatch(self._stack(frames), pts, durations)
+
+    def _stack(self, frames: Sequence[int]) -> torch.Tensor:
+        """Decode frames, given numbers that exist: samples [frames, 3, height, width]."""
+        if not frames:
+            return torch.empty(
+                (0, 3, self.height, self.width), dtype=sample_dtype(self.stream.video.bits), device=self.device
+            )
+        pictures = list(self.decode(frames))
+        if len({picture.shape[1:] for picture in pictures}) > 1:
+            with about(self.stream.name):
                 raise UsageError("these frames differ in size and cannot be stacked: take them one by one")
-            return torch.cat(pictures)
-        try:
-            frame = range(len(self))[key]
-        except IndexError:
-            raise IndexError(f"frame {key} of a video of {len(self)} frames") from None
-        return next(self.decode([frame]))[0]
+        return torch.cat([signed(picture) for picture in pictures]).view(pictures[0].dtype)
 
     def decode(self, frames: Sequence[int]) -> Iterator[torch.Tensor]:
         """Decode ``frames`` in this order.
 
         Yields:
-            uint8 tensors [batch, 3, height, width] on the device; a batch holds consecutive entries of ``frames``.
+            Samples [batch, 3, height, width] on the device; a batch holds consecutive entries of ``frames``.
 
         Raises:
             UsageError: there is no such frame.
@@ -137,16 +161,17 @@ class Video:
             VerificationError: a picture does not have the checksum the stream states.
             InputError: the device has too little memory.
         """
-        if frames and not 0 <= min(frames) <= max(frames) < len(self):
-            raise UsageError(f"frames {min(frames)} to {max(frames)} are not all in a video of {len(self)}")
-        for frame in frames if self.stream.damage else ():
-            if self.stream.layers_of(frame) < self.layers:
-                raise CorruptStreamError(f"frame {frame} is lost")
-        checker = ChecksumChecker(self.stream, self.layers) if self.verify else None
-        for pictures in self._pictures(frames, checker):
-            if checker and checker.failed:
-                raise VerificationError(_mismatch(checker.failed[0]))
-            yield pictures
+        with about(self.stream.name):
+            if frames and not 0 <= min(frames) <= max(frames) < len(self):
+                raise UsageError(f"frames {min(frames)} to {max(frames)} are not all in a video of {len(self)}")
+            for frame in frames if self.stream.damage else ():
+                if self.stream.layers_of(frame) < self.layers:
+                    raise CorruptStreamError(f"frame {frame} is lost")
+            checker = ChecksumChecker(self.stream, self.layers) if self.verify else None
+            for pictures in self._pictures(frames, checker):
+                if checker and checker.failed:
+                    raise VerificationError(_mismatch(checker.failed[0]))
+                yield pictures
 
     def failing(self, frames: Sequence[int]) -> list[range]:
         """Decode ``frames`` and compare their checksums, whatever ``verify`` is.
@@ -170,13 +195,13 @@ class Video:
             positions: in frames from the segment's first one; a fraction lies between two of them.
 
         Returns:
-            uint8 [positions, 3, height, width] on the device.
+            Samples [positions, 3, height, width] on the device.
 
         Raises:
             InputError: the device has too little memory.
         """
         with _too_little_memory(f"to decode {len(positions)} frames at once"):
-            return self._network(segment).decode(positions)
+            return self._networks.of(self.stream, segment).decode(positions)
 
     def interpolated(self, factor: int) -> Playback:
         """All frames and, between any two of a segment, ``factor`` - 1 more, evenly spaced (specification, 8.3);
@@ -188,6 +213,10 @@ class Video:
         :class:`~nvcodec.decoding.timeline.EvenRate` does."""
         return Playback(self, EvenRate(self.stream, fps))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """State for other processes, such as the workers of a ``DataLoader``, which build networks of their own."""
+        return {**self.__dict__, "_networks": _Networks(self.device, self.layers)}
+
     def _pictures(self, frames: Sequence[int], checker: ChecksumChecker | None) -> Iterator[torch.Tensor]:
         """Decode in batches, each of consecutive entries of ``frames`` from one segment."""
         index = 0
@@ -195,7 +224,7 @@ class Video:
             segment = bisect.bisect_right(self._starts, frames[index]) - 1
             start = self._starts[segment]
             there = range(start, start + self.stream.segments[segment].head.frames)
-            end = min(len(frames), index + (self.batch or self._batch_size(segment)))
+            end = min(len(frames), index + (self.batch or self._networks.batch_size(self.stream.segments[segment])))
             count = 1
             while index + count < end and frames[index + count] in there:
                 count += 1
@@ -206,33 +235,92 @@ class Video:
             yield pictures
             index += count
 
-    def _network(self, segment: int) -> ExactNetwork:
-        network = self._networks.get(segment)  # looked up once: another thread may replace it
+
+class _Networks:
+    """The network that was used last, for whatever is decoded next.
+
+    Only one is kept, because a stream may have many segments.
+
+    Attributes:
+        kept: networks by process and segment.
+    """
+
+    def __init__(self, device: torch.device, layers: int) -> None:
+        self.device, self.layers = device, layers
+        self.kept: dict[tuple[int, int], ExactNetwork] = {}
+
+    def of(self, stream: Stream, segment: int) -> ExactNetwork:
+        """Return the network of a segment.
+
+        Raises:
+            UsageError: the device cannot be used in this process.
+        """
+        key = (os.getpid(), segment)
+        network = self.kept.get(key)  # looked up once: another thread may replace it
         if network is None:
-            network = ExactNetwork(
-                self.stream.segments[segment], segment, self.stream.video.seed, self.device, self.layers
-            )
-            self._networks = {segment: network}  # only one is kept: a stream may have many segments
+            video = stream.video
+            try:
+                network = ExactNetwork(
+                    stream.segments[segment], segment, video.seed, self.device, self.layers, bits=video.bits
+                )
+            except RuntimeError as error:
+                if "forked" not in str(error):
+                    raise
+                raise UsageError(
+                    'CUDA cannot be used in a forked process; take `device="cpu"` or start processes by spawn'
+                ) from None
+            # After a fork, what the parent had is of no use, but kept nevertheless: letting go of its decoders of AV1
+            # would be to wait for threads that this process does not have.
+            inherited = {other: kept for other, kept in self.kept.items() if other[0] != key[0]}
+            self.kept = {**inherited, key: network}
         return network
 
-    def __getstate__(self) -> dict[str, Any]:
-        """State for other processes, such as the workers of a ``DataLoader``, which build networks of their own."""
-        return {**self.__dict__, "_networks": {}}
-
-    def _batch_size(self, segment: int) -> int:
-        """Number of frames to decode at once, unless the caller has chosen."""
+    def batch_size(self, segment: Segment) -> int:
+        """Return how many frames to decode at once, unless the caller has chosen."""
         if self.device.type == "cpu":
             return CPU_BATCH
-        layers = self.stream.segments[segment].layers[: self.layers]
-        largest = max(tensor.elements for layer in layers for tensor in layer.tensors)
+        largest = max(tensor.elements for layer in segment.layers[: self.layers] for tensor in layer.tensors)
         return max(1, min(GPU_MAX_BATCH, GPU_BATCH_ELEMENTS // largest))
 
+    def clear(self) -> None:
+        """Let go of the networks of this process."""
+        self.kept = {key: kept for key, kept in self.kept.items() if key[0] != os.getpid()}
 
-def _warn(source: str | os.PathLike[str] | bytes, note: str) -> None:
+
+def _warn(stream: Stream) -> None:
     """Warn the caller of ``Video()`` of what is missing of a file."""
-    if note:
-        name = "" if isinstance(source, bytes) else f"{os.fspath(source)}: "
-        warnings.warn(f"{name}{note}", stacklevel=3)
+    if stream.note:
+        name = f"{stream.name}: " if stream.name else ""
+        warnings.warn(f"{name}{stream.note}", stacklevel=3)
+
+
+def _frame_numbers(key: SupportsIndex | Frames, stream: Stream) -> int | Sequence[int]:
+    """Return the frames that a key chooses: one, or several.
+
+    Raises:
+        IndexError: there is no such frame.
+        UsageError: the key is nothing that chooses frames.
+    """
+    if isinstance(key, slice):
+        return range(stream.frames)[key]
+    plain: Any = key.tolist() if isinstance(key, (torch.Tensor, np.ndarray, np.generic)) else key
+    with about(stream.name):
+        try:
+            if isinstance(plain, Sequence) and not isinstance(plain, str):
+                return [_frame_number(index, stream.frames) for index in plain]
+            return _frame_number(plain, stream.frames)
+        except TypeError:
+            raise UsageError(f"frames are chosen by numbers, slices and sequences of numbers, not by {key!r}") from None
+
+
+def _frame_number(index: SupportsIndex, frames: int) -> int:
+    """Return a frame's number, from the beginning; raises IndexError, or TypeError where ``index`` is no number."""
+    if isinstance(index, bool):
+        raise TypeError  # a mask, which would mean frames 0 and 1
+    try:
+        return range(frames)[operator.index(index)]
+    except IndexError:
+        raise IndexError(f"frame {index} of a video of {frames} frames") from None
 
 
 @contextlib.contextmanager
@@ -258,7 +346,7 @@ class TimedPicture(NamedTuple):
     """A picture and when it is shown.
 
     Attributes:
-        picture: uint8 [3, height, width] on the device.
+        picture: samples [3, height, width] on the device.
         pts: presentation time, ticks.
         duration: ticks.
     """

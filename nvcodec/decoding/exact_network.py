@@ -6,30 +6,36 @@ magnitudes, in units of their last place, stay at or below 2^24 (specification, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from nvcodec.decoding.base_decoder import BaseDecoder
 from nvcodec.decoding.kernels import Convolution, exact_arithmetic, resample
+from nvcodec.decoding.picture_conversion import PictureConversion
+from nvcodec.decoding.strips import BasePictures, Kernel, Key, StripPlan, Strips
 from nvcodec.format.arithmetic.bounds import reach, rounded_bias
 from nvcodec.format.arithmetic.functions import function_table
 from nvcodec.format.arithmetic.interpolation import between, interpolate
 from nvcodec.format.arithmetic.noise import noise
 from nvcodec.format.arithmetic.step_indices import MULTIPLIERS, SECOND_SHIFTS, T_LIMIT
 from nvcodec.format.inference import Tensor, last_uses
+from nvcodec.format.limits import AV1_CACHE
 from nvcodec.format.operations import (
     Add,
     Below,
     Concat,
     Conv,
     Crop,
+    Function,
     Grid,
     Latent,
     Noise,
     Op,
+    Picture,
     Resample,
     Shuffle,
     Slice,
@@ -38,9 +44,7 @@ from nvcodec.format.operations import (
     Unshuffle,
 )
 from nvcodec.format.stream import ConvWeights, Layer, Segment
-
-#: Computes an operation's result from its inputs, for frames that need not be whole.
-Kernel = Callable[[list[torch.Tensor], Sequence[int | Fraction]], torch.Tensor]
+from nvcodec.samples import sample_dtype
 
 
 class ExactNetwork:
@@ -53,6 +57,8 @@ class ExactNetwork:
         device: where to compute.
         layers: number of layers to use, at least 1.
         wanted: the results that :meth:`results` returns, each given as layer and index of the operation.
+        cache_bytes: bytes of decoded frames of an AV1 stream that are kept for later.
+        bits: of a sample of the pictures.
     """
 
     def __init__(
@@ -63,13 +69,18 @@ class ExactNetwork:
         device: torch.device,
         layers: int = 1,
         wanted: Sequence[tuple[int, int]] = (),
+        cache_bytes: int = AV1_CACHE,
+        bits: int = 8,
     ) -> None:
         self.segment = segment
+        self.cache_bytes = cache_bytes
         self.segment_index = segment_index
         self.seed = seed
+        self.dtype = sample_dtype(bits)
         self.device = device
         self.layers = segment.layers[:layers]
         self.wanted = tuple(wanted)
+        self.pictures: dict[Key, BasePictures] = {}
         kept = self._kept()
         self.last_uses = [last_uses(layer.ops, kept[number]) for number, layer in enumerate(self.layers)]
         with exact_arithmetic(device):
@@ -77,6 +88,9 @@ class ExactNetwork:
                 [self._prepare(layer, number, index) for index in range(len(layer.ops))]
                 for number, layer in enumerate(self.layers)
             ]
+        threads = torch.get_num_threads()
+        plan = StripPlan(self.layers, threads) if device.type == "cpu" else None
+        self.strips = Strips(plan, self.kernels, self.pictures, self.dtype, threads) if plan and plan.strips else None
 
     def decode(self, frames: Sequence[int | Fraction]) -> torch.Tensor:
         """Decode pictures.
@@ -85,11 +99,13 @@ class ExactNetwork:
             frames: numbers in the segment, or fractions between two of them (specification, section 8.3).
 
         Returns:
-            uint8 [frames, 3, height, width] on the device.
+            Samples [frames, 3, height, width] on the device, uint8, or uint16 where they have 10 bits.
         """
         with exact_arithmetic(self.device):
+            if self.strips is not None and len(frames) == 1:
+                return self.strips.decode(frames)
             pictures = self._decode(frames)[-1][len(self.layers[-1].ops) - 1]
-        return pictures.to(torch.uint8)  # outside inference mode, so that the caller gets an ordinary tensor
+        return pictures.to(self.dtype)  # outside inference mode, so that the caller gets an ordinary tensor
 
     def results(self, frames: Sequence[int | Fraction]) -> list[torch.Tensor]:
         """Compute the results ``wanted`` for ``frames``, each int16 [frames, channels, height, width] on the device."""
@@ -131,9 +147,9 @@ class ExactNetwork:
         op = layer.ops[index]
         sources = [layer.tensors[source] for source in op.inputs]
         if isinstance(op, Conv):
-            return self._conv(op, layer.convs[index], sources[0], self._feeds_table(layer, number, index))
+            return _conv(op, layer.convs[index], sources[0], self.device, self._feeds_table(layer, number, index))
         if isinstance(op, Table):
-            return self._table(op, sources[0], self._feeds_table(layer, number, op.input))
+            return _table(op, sources[0], self.device, self._feeds_table(layer, number, op.input))
         if isinstance(op, Latent):
             latents = layer.latents[index]
 
@@ -157,6 +173,15 @@ class ExactNetwork:
                 return self._upload(np.stack([noise(z_op, self.seed, self.segment_index, number, n) for n in numbers]))
 
             return z
+        if isinstance(op, Picture):
+            pictures = BasePictures(BaseDecoder(layer.base, op, self.cache_bytes), PictureConversion(op, self.device))
+            self.pictures[number, index] = pictures
+            height = layer.tensors[index].height
+
+            def picture(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
+                return pictures.conversion.rows(pictures.samples(frames), 0, height)
+
+            return picture
         return _plain(op)
 
     def _upload(self, values: np.ndarray) -> torch.Tensor:
@@ -179,50 +204,62 @@ class ExactNetwork:
             and self.last_uses[number][index] == readers[0]
         )
 
-    def _conv(self, op: Conv, conv: ConvWeights, source: Tensor, indices: bool) -> Kernel:
-        """The kernel of a convolution; with ``indices`` it yields those of the table that reads it."""
-        shifts = conv.first_shifts(op)
-        # Dividing weights and bias by 2^s1 beforehand is exact and makes the first shift part of the convolution.
-        unit = 2.0**-shifts
-        bias = rounded_bias(conv.accumulator_bias(op), shifts)
-        weight = torch.from_numpy((conv.weights * unit[:, None, None, None]).astype(np.float32))
-        scaled_bias = torch.from_numpy((bias * unit).astype(np.float32))
-        convolve = Convolution(weight.to(self.device), scaled_bias.to(self.device), source.low, source.high)
-        steps = conv.channel_steps(op)
-        factors = MULTIPLIERS[steps] * 2.0 ** -SECOND_SHIFTS[steps]
-        second = torch.from_numpy(factors.astype(np.float32)).to(self.device).view(1, -1, 1, 1)
-        # A t beyond its limit gives a result beyond 12 bits, with or without the limit (128 * 65535 / 2^12 rounds to
-        # 2048), so if the result is clamped to 12 bits anyway, that is enough.
-        saturates = not _fits_12_bits(op) and bool((reach(conv.weights, bias, source) * unit > T_LIMIT).any())
-        # Indices count from op.low. Below 2^12 the sum is exact in units of 2^-12; above, rounding cannot bring it
-        # back.
-        origin = op.low if indices else 0
-        low, high = op.low - origin, op.high - origin
-        half = torch.full((), 0.5 - origin, dtype=torch.float32, device=self.device)
 
-        def kernel(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
-            t = convolve(inputs[0]).floor_()
-            if saturates:
-                t.clamp_(-T_LIMIT, T_LIMIT)
+def _conv(op: Conv, conv: ConvWeights, source: Tensor, device: torch.device, indices: bool) -> Kernel:
+    """The kernel of a convolution; with ``indices`` it yields those of the table that reads it."""
+    shifts = conv.first_shifts(op)
+    # Dividing weights and bias by 2^s1 beforehand is exact and makes the first shift part of the convolution.
+    unit = 2.0**-shifts
+    bias = rounded_bias(conv.accumulator_bias(op), shifts)
+    weight = torch.from_numpy((conv.weights * unit[:, None, None, None]).astype(np.float32))
+    scaled_bias = torch.from_numpy((bias * unit).astype(np.float32))
+    convolve = Convolution(weight.to(device), scaled_bias.to(device), source.low, source.high)
+    steps = conv.channel_steps(op)
+    factors = MULTIPLIERS[steps] * 2.0 ** -SECOND_SHIFTS[steps]
+    second = torch.from_numpy(factors.astype(np.float32)).to(device).view(1, -1, 1, 1)
+    # One number for all channels is several times as fast as one for each.
+    common = float(factors[0]) if (factors == factors[0]).all() else None
+    # A t beyond its limit gives a result beyond 12 bits, with or without the limit (128 * 65535 / 2^12 rounds to
+    # 2048), so if the result is clamped to 12 bits anyway, that is enough.
+    saturates = not _fits_12_bits(op) and bool((reach(conv.weights, bias, source) * unit > T_LIMIT).any())
+    # Indices count from op.low. Below 2^12 the sum is exact in units of 2^-12; above, rounding cannot bring it
+    # back.
+    origin = op.low if indices else 0
+    low, high = op.low - origin, op.high - origin
+    half = torch.full((), 0.5 - origin, dtype=torch.float32, device=device)
+
+    def kernel(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
+        t = convolve(inputs[0]).floor_()
+        if saturates:
+            t.clamp_(-T_LIMIT, T_LIMIT)
+        if common is None:
             torch.addcmul(half, t, second, out=t)
-            # Indices are not negative, so converting them to integers rounds them down.
-            return t.clamp_(low, high) if indices else t.floor_().clamp_(low, high)
+        else:
+            torch.add(half, t, alpha=common, out=t)
+        # Indices are not negative, so converting them to integers rounds them down.
+        return t.clamp_(low, high) if indices else t.floor_().clamp_(low, high)
 
-        return kernel
+    return kernel
 
-    def _table(self, op: Table, source: Tensor, indices: bool) -> Kernel:
-        """The kernel of a table; with ``indices`` its input is already an index into it."""
-        entries = function_table(op.function, op.in_shift, op.out_shift, (source.low, source.high), (op.low, op.high))
-        table = torch.from_numpy(entries.astype(np.float32)).to(self.device)
-        low = source.low
 
-        def kernel(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
-            x = _last(inputs[0] if indices else inputs[0] - low).permute(0, 2, 3, 1)
-            flat = x.reshape(-1)
-            torch.index_select(table, 0, flat.to(torch.int32), out=flat)
-            return flat.view(x.shape).permute(0, 3, 1, 2)
+def _table(op: Table, source: Tensor, device: torch.device, indices: bool) -> Kernel:
+    """The kernel of a table; with ``indices`` its input is already an index into it."""
+    if op.function == Function.IDENTITY and not indices and op.in_shift >= op.out_shift:
+        unit, low, high = 2.0 ** (op.out_shift - op.in_shift), op.low, op.high
+        half = torch.full((), 0.5, dtype=torch.float32, device=device)
+        # At most 16 bits and 12 of a fraction: exact.
+        return lambda inputs, frames: torch.add(half, inputs[0], alpha=unit).floor_().clamp_(low, high)
+    entries = function_table(op.function, op.in_shift, op.out_shift, (source.low, source.high), (op.low, op.high))
+    table = torch.from_numpy(entries.astype(np.float32)).to(device)
+    low = source.low
 
-        return kernel
+    def kernel(inputs: list[torch.Tensor], frames: Sequence[int | Fraction]) -> torch.Tensor:
+        x = _last(inputs[0] if indices else inputs[0] - low).permute(0, 2, 3, 1)
+        flat = x.reshape(-1)
+        torch.index_select(table, 0, flat.to(torch.int32), out=flat)
+        return flat.view(x.shape).permute(0, 3, 1, 2)
+
+    return kernel
 
 
 def _fits_12_bits(op: Conv) -> bool:

@@ -13,16 +13,16 @@ from nvcodec.format.stream import Stream
 
 
 def picture_bytes(picture: torch.Tensor) -> bytes:
-    """RGB bytes, row-major, of a uint8 picture [3, height, width]."""
+    """RGB samples, row-major, of a picture [3, height, width]: a byte each, or with 10 bits two, the lower first."""
     array: np.ndarray = picture.permute(1, 2, 0).contiguous().cpu().numpy()
-    return array.tobytes()
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def compute_checksums(pictures: Iterable[torch.Tensor], frames_per_checksum: int) -> npt.NDArray[np.uint32]:
     """Compute the checksums of a segment.
 
     Args:
-        pictures: of all its frames in order, each uint8 [3, height, width].
+        pictures: of all its frames in order, each [3, height, width].
         frames_per_checksum: number of frames that each checksum covers; the last may cover fewer.
     """
     checksums: list[int] = []

@@ -55,12 +55,14 @@ class Interpolated(Timeline):
     A picture lasts until the next one; the last of a segment lasts as long as its frame.
 
     Raises:
-        UsageError: ``factor`` is not in 1 to 65535.
+        UsageError: ``factor`` is not in 1 to 65535, or there would be pictures between those of an AV1 stream.
     """
 
     def __init__(self, stream: Stream, factor: int) -> None:
         if not 1 <= factor <= MAX_DENOMINATOR:
             raise UsageError(f"between two frames there can be 0 to {MAX_DENOMINATOR - 1} more, not {factor - 1}")
+        if factor > 1:
+            _require_pictures_between(stream)
         self.stream = stream
         self.factor = factor
         self.time_base = stream.time_base / factor
@@ -91,13 +93,14 @@ class EvenRate(Timeline):
         fps: frames per second.
 
     Raises:
-        UsageError: ``fps`` is not positive, there would be more than 2^22 pictures, or a frame comes before the one
-            before it.
+        UsageError: ``fps`` is not positive, there would be more than 2^22 pictures, a frame comes before the one before
+            it, or the file has an AV1 stream.
     """
 
     def __init__(self, stream: Stream, fps: Fraction) -> None:
         if fps <= 0:
             raise UsageError(f"the frame rate must be positive, got {fps}")
+        _require_pictures_between(stream)
         ticks = stream.ticks
         if any(after < before for (before, _), (after, _) in itertools.pairwise(ticks)):
             raise UsageError("the frames of this file are not in the order of their times")
@@ -129,6 +132,12 @@ class EvenRate(Timeline):
             if duration and position + 1 < segments[index].head.frames:
                 position += min(Fraction(1), (now - start) / duration).limit_denominator(MAX_DENOMINATOR)
             yield Moment(index, position, pts, self.duration)
+
+
+def _require_pictures_between(stream: Stream) -> None:
+    """Check that there are pictures between the transmitted ones; raises UsageError."""
+    if any(segment.has_base for segment in stream.segments):
+        raise UsageError("this file has an AV1 stream, and between its frames there are no pictures to decode")
 
 
 def _greatest_common_divisor(a: Fraction, b: Fraction) -> Fraction:

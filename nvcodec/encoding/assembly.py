@@ -1,17 +1,13 @@
-"""From a fit to a file: quantise, write, then decode the file again and compare."""
+"""From a fit to a file: quantise, decode, write, then read the file again and compare."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import torch
 
 from nvcodec import __version__
-from nvcodec.decoding.decoded_video import Video as DecodedVideo
-from nvcodec.decoding.exact_network import ExactNetwork
-from nvcodec.decoding.picture_checksums import compute_checksums
 from nvcodec.encoding.clip_header import base_stream
 from nvcodec.encoding.clock import Clock
 from nvcodec.encoding.encoded import Encoded
@@ -19,7 +15,7 @@ from nvcodec.encoding.export.network_export import export_layer
 from nvcodec.encoding.fit.fit import Fit, Fitted
 from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.encoding.quantizer.rounding import integers
-from nvcodec.errors import VerificationError
+from nvcodec.encoding.verification import decode_and_measure, verify
 from nvcodec.format.describe import quality_key
 from nvcodec.format.entropy.chunks import encode_chunk
 from nvcodec.format.entropy.contexts import Rows
@@ -27,7 +23,6 @@ from nvcodec.format.payloads import pack_latents
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import append_layer, write_stream
-from nvcodec.metrics import psnr
 from nvcodec.video.clip import Clip
 
 MIN_PARAMETERS_PER_CHECKSUM = 8000  # so that checksums take about a thousandth of a file
@@ -64,7 +59,7 @@ class Assembler:
         return used, file_bytes - (len(self._write(stream, metadata)) - used)
 
     def make(self, fit: Fit) -> Encoded:
-        """Write the fit as a file, decode the file again and compare; the fit may go on.
+        """Decode the fit's integers, write them as a file, read it again and compare; the fit may go on.
 
         Raises:
             VerificationError: the file does not decode to what was meant.
@@ -73,16 +68,26 @@ class Assembler:
         with clock.phase("quantising"):
             fitted = copy.deepcopy(fit.finish())
             stream, metadata = self._stream(fitted)
-            stream.segments[0].layers[-1].checksums, quality = _decode_integers(stream, self.clip, self.device)
+            stream.segments[0].layers[-1].checksums, quality = decode_and_measure(stream, self.clip, self.device)
             stated = {quality_key(stream.layers - 1): round(quality, 3)}
             metadata.update(stated)
             stream.metadata.update(stated)
         with clock.phase("writing"):
             data = self._write(stream, metadata)
         with clock.phase("verifying"):
-            _verify(data, self.clip, self.device)
+            verify(data, stream, self.clip)
         frames = len(self.clip.frames)
-        return Encoded(data, fitted, self.shape, stream.parameters, frames, quality, clock.seconds)
+        return Encoded(
+            data,
+            stream.parameters,
+            frames,
+            self.clip.width,
+            self.clip.height,
+            quality,
+            clock.seconds,
+            fitted,
+            self.shape,
+        )
 
     def _stream(self, fitted: Fitted) -> tuple[Stream, dict[str, object]]:
         """Return the content of a file, the newest layer's checksums still zero, and that layer's own metadata."""
@@ -128,28 +133,3 @@ def frames_per_checksum(frames: int, parameters: int) -> int:
     while group < frames and MIN_PARAMETERS_PER_CHECKSUM * -(-frames // group) > parameters:
         group *= 2
     return min(group, frames)
-
-
-def _decode_integers(stream: Stream, clip: Clip, device: torch.device) -> tuple[np.ndarray, float]:
-    """Decode the integer network that a stream holds; returns its pictures' checksums and their RGB PSNR in dB."""
-    network = ExactNetwork(stream.segments[0], 0, stream.video.seed, device, stream.layers)
-    group = stream.segments[0].layers[-1].frames_per_checksum
-    psnrs = []
-
-    def pictures() -> Iterator[torch.Tensor]:
-        for frame, original in enumerate(clip.frames):
-            picture = network.decode([frame])[0].cpu()
-            psnrs.append(psnr(picture, original))
-            yield picture
-
-    checksums = compute_checksums(pictures(), group)
-    return checksums, sum(psnrs) / len(psnrs)
-
-
-def _verify(data: bytes, clip: Clip, device: torch.device) -> None:
-    """Decode the file as any decoder would, and compare every checksum."""
-    decoded = DecodedVideo(read_stream(data), device=str(device))
-    if decoded.stream.ticks != clip.ticks:
-        raise VerificationError("the file does not hold the clip's time stamps")
-    for _ in decoded:
-        pass

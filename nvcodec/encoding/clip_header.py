@@ -8,6 +8,7 @@ import numpy as np
 
 from nvcodec.format.stream import Layer, Segment, Stream
 from nvcodec.format.units import SegmentHead, Video
+from nvcodec.samples import BITS
 from nvcodec.video.clip import Clip
 
 MAX_ASPECT_TERM = 2**16 - 1
@@ -22,7 +23,7 @@ def base_stream(clip: Clip, layer: Layer, seed: int) -> Stream:
     if not 0 < aspect.numerator <= MAX_ASPECT_TERM:
         aspect = Fraction(1)
     video = Video(
-        sample_format=0,
+        sample_format=BITS.index(clip.bits),
         primaries=clip.color.primaries,
         transfer=clip.color.transfer,
         matrix=clip.color.matrix,

@@ -14,23 +14,34 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from nvcodec.errors import UsageError
+from nvcodec.video.selection import Moment, Selection
 
 if TYPE_CHECKING:
     import torch
 
-#: Presets as multiples of the default number of training steps.
+NO_BASE, AV1 = "none", "av1"  # kinds of file; the name of an AV1 file is the latter kind as well
+#: Presets of a network alone, as multiples of the default number of training steps.
 PRESETS = {"draft": 0.25, "normal": 1.0, "fine": 4.0, "finest": 16.0}
 DEFAULT_PRESET = "normal"
+#: With an AV1 stream: SVT-AV1's preset, and training steps of the networks above.
+SVT_PRESETS = {"draft": 8, "normal": 4, "fine": 1, "finest": 0}
+CORRECTION_STEPS = {"draft": 300, "normal": 800, "fine": 1500, "finest": 3000}
+DEFAULT_CRF, MAX_CRF = 35.0, 63.0
+TUNES = ("ycc", "rgb", "ssim")
+DEFAULT_TUNE = "ycc"
 DEFAULT_EPOCHS = 28  # of a fit without a length of its own; short clips are seen more often:
 DEFAULT_MIN_STEPS, DEFAULT_MAX_EPOCHS = 2800, 175  # up to so many training steps, and up to so many epochs
 
-DEFAULT_LAMBDA_DB = 1.5  # dB of PSNR per doubling of the file
+DEFAULT_LAMBDA_DB, AV1_LAMBDA_DB = 1.5, 4.0  # dB of PSNR per doubling of the file, without and with an AV1 stream
 MAX_LAMBDA_DB = 20.0
 SKIPS = ("invertible", "direct", "none")
 BLOCKS = ("rep", "plain")
 LOSSES = ("l2", "l1", "l1-ssim")
 ON_INTERRUPT = ("checkpoint", "write")
 DEFAULT_SKIP, DEFAULT_BLOCK, DEFAULT_LOSS = "direct", "plain", "l2"
+#: Options that only one kind of file has.
+ONLY_NO_BASE = ("epochs", "skip", "block", "z_gain", "grids", "init", "onto", "joint")
+ONLY_AV1 = ("crf", "tune")
 DEFAULT_Z_GAIN, MAX_Z_GAIN = 0.0, 16.0  # standard deviations
 DEFAULT_GRIDS = 0.85  # share of the parameters
 DEFAULT_CHECKPOINT_SECONDS = 30.0
@@ -41,13 +52,17 @@ MAX_FILE_BYTES = 2**40
 class EncodeConfig:
     """What to encode, how large or how good, for how long, and with which network.
 
-    One of ``size``, ``target_size``, ``bitrate`` and ``target_psnr`` is required.
-
     Attributes:
+        base: the kind of file. ``av1``: an AV1 stream, and small networks above it. ``none``: a network alone. Or an
+            AV1 file (.mp4, .mkv, .webm, .ivf, .obu) of the same frames, whose stream is kept as it is. None: ``none``
+            with ``size``, else ``av1``.
         size: number of parameters, everything stored counted: ``"3M"``, ``"300k"`` or a number. With a target it may be
             left out, and a size that can meet the target is chosen. ``"3M,1M,1M"`` makes a base layer and two
             enhancement layers, each fitted to the residual of those below for as many steps, or for its share of the
-            time.
+            time. With an AV1 stream, the size of each network above it.
+        crf: constant rate factor of the AV1 stream, 0 (best) to 63 in steps of a quarter; 35 if None.
+        tune: what networks above an AV1 stream are fitted for: ``ycc``, PSNR of Y, Cb and Cr weighted 6:1:1, ``rgb``,
+            PSNR in RGB, or ``ssim``.
         target_size: size of the file in bytes. The file has at most that, and at least 98 % of it; whether it does is
             in the result (:attr:`~nvcodec.encoding.encoded.Encoded.on_size`). Several sizes make several files from one
             fit, which share all but its last part.
@@ -55,14 +70,19 @@ class EncodeConfig:
         target_psnr: end as soon as the file reaches this RGB PSNR, in dB; unless another option limits the fit, it may
             take as long as the longest preset. Without ``size``, bytes that are not needed are then saved. The PSNR
             reached is in the result.
-        crop, scale, start, frames, every: see :class:`~nvcodec.video.source.Selection`; for paths only.
-        fps: frame rate of images or of a tensor (25 if None); replaces the time stamps of a video.
-        preset: length of the fit, one of :data:`PRESETS`; ``normal`` if nothing else says it.
+        crop, scale, start, frames, every, duration, end, deinterlace, bits: see
+            :class:`~nvcodec.video.selection.Selection`; not for a Clip.
+        audio: whether the sound of a source travels. Its subtitles, chapters and tags do.
+        fps: frame rate of images, also those from Python (25 if None); replaces the time stamps of a video.
+        preset: length of the fit, one of :data:`PRESETS`, and SVT-AV1's preset; ``normal`` if nothing else says it.
         epochs: how often each frame is seen; replaces ``preset``.
-        steps: training steps of one frame each; replaces ``preset``.
-        time_limit: seconds that the whole encode may take; learning rates are scheduled for it. With ``preset``,
-            ``epochs`` or ``steps`` as well, the limit that is reached first ends the fit.
-        rd_lambda: rate-distortion trade-off, dB of PSNR that justify doubling the file, 0 to 20. Above 0, the fit
+        steps: training steps of one frame each; replaces ``preset``. With an AV1 stream, steps of 12 crops; ``preset``
+            then still says which preset SVT-AV1 takes.
+        time_limit: seconds that the whole encode may take; learning rates are scheduled for it, and what cannot be done
+            in the time is refused. With ``preset``, ``epochs`` or ``steps`` as well, the limit that is reached first
+            ends the fit.
+        rd_lambda: rate-distortion trade-off, dB of PSNR that justify doubling the file, 0 to 20; None: 1.5 or, with an
+            AV1 stream, 4, a little more than what doubling such a stream brings. Above 0, the fit
             minimises loss and bytes together and learns its quantisation steps; 0 ignores the size. With a target size,
             lambda is steered and this is only where it starts.
         skip: the skip connection: ``invertible``, ``direct`` (f alone, no invertible network) or ``none``. It has fewer
@@ -72,11 +92,12 @@ class EncodeConfig:
         grids: largest share of the parameters that feature grids may take, 0 (none) to 1.
         loss: the training loss: ``l2``, ``l1``, ``l1-ssim`` (see :class:`~nvcodec.encoding.fit.losses.PictureLoss`),
             or a function of (decoded, source, frames): two batches of pictures [batch, 3, height, width], about 0 to
-            1, and their frame numbers. It returns a scalar with a gradient.
+            1, and their frame numbers. It returns a scalar with a gradient. With an AV1 stream the pictures are crops.
+            None: ``l2`` or, with an AV1 stream, what ``tune`` says.
         weights: importance of each pixel, for a loss given by name: a folder of pictures or a video with one picture
             per frame, which is cropped, scaled and cut like the source, or uint8 [frames, 3, height, width]. Only
             ratios matter.
-        seed: the same seed, CPU and number of threads give the same file; 0 to 2^32 - 1.
+        seed: the same seed, CPU and number of threads give the same file, with an AV1 stream any number; 0 to 2^32 - 1.
         device: where to fit: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads of torch, restored afterwards; None keeps torch's own number.
         init: an SDMN file to start from: of a neighbouring clip, an earlier version of this one, or another size (see
@@ -97,26 +118,34 @@ class EncodeConfig:
         UsageError: a value is out of its range, or two options exclude each other.
     """
 
+    base: str | os.PathLike[str] | None = None
     size: str | int | None = None
+    crf: float | None = None
+    tune: str = DEFAULT_TUNE
     target_size: int | Sequence[int] | None = None
     bitrate: float | None = None
     target_psnr: float | None = None
     crop: tuple[int, int] | None = None
     scale: tuple[int, int] | None = None
-    start: int = 0
+    start: Moment = 0
     frames: int | None = None
     every: int = 1
+    duration: float | Fraction | None = None
+    end: Moment | None = None
+    deinterlace: bool = True
+    bits: int | None = None
+    audio: bool = True
     fps: Fraction | float | None = None
     preset: str | None = None
     epochs: float | None = None
     steps: int | None = None
     time_limit: float | None = None
-    rd_lambda: float = DEFAULT_LAMBDA_DB
+    rd_lambda: float | None = None
     skip: str = DEFAULT_SKIP
     block: str = DEFAULT_BLOCK
     z_gain: float = DEFAULT_Z_GAIN
     grids: float = DEFAULT_GRIDS
-    loss: str | Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor] = DEFAULT_LOSS
+    loss: str | Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor] | None = None
     weights: str | os.PathLike[str] | torch.Tensor | None = None
     seed: int = 0
     device: str = "auto"
@@ -131,10 +160,35 @@ class EncodeConfig:
     on_interrupt: str = "checkpoint"
 
     def __post_init__(self) -> None:
-        self._check_target()
-        self._check_length()
-        self._check_network()
-        self._check_combinations()
+        for check in (_check_base, _check_target, _check_length, _check_network, _check_combinations):
+            check(self)
+        _ = self.selection  # checks itself
+
+    @property
+    def selection(self) -> Selection:
+        """The part of a source to read."""
+        return Selection(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Selection)})
+
+    @property
+    def has_av1(self) -> bool:
+        """Whether layer 0 is an AV1 stream."""
+        return self.size is None if self.base is None else self.base != NO_BASE
+
+    @property
+    def base_file(self) -> str | None:
+        """The AV1 file whose stream is kept; None if there is none."""
+        return None if self.base in (None, NO_BASE, AV1) else str(self.base)
+
+    @property
+    def lambda_db(self) -> float:
+        """The rate-distortion trade-off, dB of PSNR for doubling the file."""
+        default = AV1_LAMBDA_DB if self.has_av1 else DEFAULT_LAMBDA_DB
+        return default if self.rd_lambda is None else self.rd_lambda
+
+    @property
+    def speed(self) -> str:
+        """The preset, one of :data:`PRESETS`."""
+        return self.preset or DEFAULT_PRESET
 
     @property
     def layer_sizes(self) -> tuple[int | None, ...]:
@@ -165,55 +219,6 @@ class EncodeConfig:
         multiple = max(PRESETS.values()) if longest else PRESETS[self.preset or DEFAULT_PRESET]
         return max(1, round(multiple * default_steps(frames)))
 
-    def _check_target(self) -> None:
-        sizes = self.target_sizes
-        if sum(given is not None for given in (self.target_size, self.bitrate, self.target_psnr)) > 1:
-            raise UsageError("`target_size`, `bitrate` and `target_psnr` are three ways to end; give one of them")
-        if all(given is None for given in (self.size, self.target_size, self.bitrate, self.target_psnr)):
-            raise UsageError("give one of `size`, `target_size`, `bitrate` and `target_psnr`")
-        if self.target_size is not None and not (sizes and all(0 < size < MAX_FILE_BYTES for size in sizes)):
-            raise UsageError(f"`target_size` takes bytes, at least 1, got {self.target_size}")
-        if self.bitrate is not None and not 0 < self.bitrate < math.inf:
-            raise UsageError(f"`bitrate` must be positive, got {self.bitrate}")
-        if self.target_psnr is not None and not 0 < self.target_psnr < 100:
-            raise UsageError(f"`target_psnr` takes dB between 0 and 100, got {self.target_psnr}")
-        targeted = bool(sizes) or self.bitrate is not None or self.target_psnr is not None
-        if (len(self.layer_sizes) > 1 or self.onto is not None) and (self.size is None or targeted):
-            raise UsageError("layers are made by `size` alone, without a target")
-
-    def _check_length(self) -> None:
-        if sum(given is not None for given in (self.preset, self.epochs, self.steps)) > 1:
-            raise UsageError("`preset`, `epochs` and `steps` say the same thing; give one of them")
-        for name in ("epochs", "steps", "time_limit"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"`{name}` must be positive, got {value}")
-        if self.preset not in (None, *PRESETS):
-            raise UsageError(f"`preset` is one of {', '.join(PRESETS)}; got {self.preset!r}")
-
-    def _check_network(self) -> None:
-        if not 0 <= self.rd_lambda <= MAX_LAMBDA_DB:
-            raise UsageError(f"`rd_lambda` takes dB from 0 to {MAX_LAMBDA_DB:g}, got {self.rd_lambda}")
-        for name, choices in (("on_interrupt", ON_INTERRUPT), ("skip", SKIPS), ("block", BLOCKS)):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"`{name}` is one of {', '.join(choices)}; got {getattr(self, name)!r}")
-        if isinstance(self.loss, str) and self.loss not in LOSSES:
-            raise UsageError(f"`loss` is one of {', '.join(LOSSES)}; got {self.loss!r}")
-        if self.fps is not None and not 0 < self.fps < math.inf:
-            raise UsageError(f"`fps` must be positive, got {self.fps}")
-        if not 0 <= self.z_gain <= MAX_Z_GAIN:
-            raise UsageError(f"`z_gain` takes a number from 0 to {MAX_Z_GAIN:g}, got {self.z_gain}")
-        if not 0 <= self.grids <= 1:
-            raise UsageError(f"`grids` takes a share from 0 to 1, got {self.grids}")
-
-    def _check_combinations(self) -> None:
-        if self.joint and (len(self.layer_sizes) < 2 or self.onto is not None or self.resume):
-            raise UsageError("`joint` goes with several sizes in `size`, and not with `onto` or `resume`")
-        if self.weights is not None and not isinstance(self.loss, str):
-            raise UsageError("`weights` go with a loss that has a name; a function has to weight by itself")
-        if self.onto is not None and self.init is not None:
-            raise UsageError("`init` starts a base layer; `onto` adds layers to one that is there")
-
 
 def default_steps(frames: int) -> int:
     """Return the training steps of preset ``normal`` for a clip of ``frames`` frames."""
@@ -230,3 +235,82 @@ def parse_size(text: str) -> int:
     if not match:
         raise UsageError(f"`size` takes a number of parameters such as 300k or 0.75M, got {text!r}")
     return round(float(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])
+
+
+def _check_base(config: EncodeConfig) -> None:
+    """Refuse options that the kind of file does not have."""
+    kind = "with an AV1 stream" if config.has_av1 else "without an AV1 stream"
+    other = '`base="none"` makes a network alone' if config.has_av1 else '`base="av1"` makes one'
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name in ONLY_NO_BASE if config.has_av1 else ONLY_AV1:
+        if getattr(config, name) != defaults[name]:
+            raise UsageError(f"`{name}` means nothing {kind}; {other}")
+    if config.crf is not None and not (0 <= config.crf <= MAX_CRF and float(4 * config.crf).is_integer()):
+        raise UsageError(f"`crf` takes 0 to {MAX_CRF:g} in steps of 0.25, got {config.crf}")
+    aimed = any(given is not None for given in (config.target_size, config.bitrate, config.target_psnr))
+    if config.base_file is not None and (config.crf is not None or aimed):
+        raise UsageError("the AV1 stream of a file is kept as it is; leave out `crf` and targets")
+    if config.has_av1 and config.size is not None and aimed and len(config.layer_sizes) > 1:
+        raise UsageError("layers are made by `size` alone, without a target")
+
+
+def _check_target(config: EncodeConfig) -> None:
+    """Refuse sizes and targets that contradict each other."""
+    sizes = config.target_sizes
+    if sum(given is not None for given in (config.target_size, config.bitrate, config.target_psnr)) > 1:
+        raise UsageError("`target_size`, `bitrate` and `target_psnr` are three ways to end; give one of them")
+    if not config.has_av1 and all(
+        given is None for given in (config.size, config.target_size, config.bitrate, config.target_psnr)
+    ):
+        raise UsageError("without an AV1 stream, give one of `size`, `target_size`, `bitrate` and `target_psnr`")
+    if config.target_size is not None and not (sizes and all(0 < size < MAX_FILE_BYTES for size in sizes)):
+        raise UsageError(f"`target_size` takes bytes, at least 1, got {config.target_size}")
+    if config.bitrate is not None and not 0 < config.bitrate < math.inf:
+        raise UsageError(f"`bitrate` must be positive, got {config.bitrate}")
+    if config.target_psnr is not None and not 0 < config.target_psnr < 100:
+        raise UsageError(f"`target_psnr` takes dB between 0 and 100, got {config.target_psnr}")
+    targeted = bool(sizes) or config.bitrate is not None or config.target_psnr is not None
+    if (len(config.layer_sizes) > 1 or config.onto is not None) and (config.size is None or targeted):
+        raise UsageError("layers are made by `size` alone, without a target")
+
+
+def _check_length(config: EncodeConfig) -> None:
+    """Refuse lengths of a fit that contradict each other."""
+    lengths = (config.epochs, config.steps) if config.has_av1 else (config.preset, config.epochs, config.steps)
+    if sum(given is not None for given in lengths) > 1:
+        raise UsageError("`preset`, `epochs` and `steps` say the same thing; give one of them")
+    for name in ("epochs", "steps", "time_limit"):
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise UsageError(f"`{name}` must be positive, got {value}")
+    if config.preset not in (None, *PRESETS):
+        raise UsageError(f"`preset` is one of {', '.join(PRESETS)}; got {config.preset!r}")
+
+
+def _check_network(config: EncodeConfig) -> None:
+    """Refuse values out of their range."""
+    if not 0 <= config.lambda_db <= MAX_LAMBDA_DB:
+        raise UsageError(f"`rd_lambda` takes dB from 0 to {MAX_LAMBDA_DB:g}, got {config.rd_lambda}")
+    for name, choices in (("on_interrupt", ON_INTERRUPT), ("skip", SKIPS), ("block", BLOCKS)):
+        if getattr(config, name) not in choices:
+            raise UsageError(f"`{name}` is one of {', '.join(choices)}; got {getattr(config, name)!r}")
+    if config.tune not in TUNES:
+        raise UsageError(f"`tune` is one of {', '.join(TUNES)}; got {config.tune!r}")
+    if isinstance(config.loss, str) and config.loss not in LOSSES:
+        raise UsageError(f"`loss` is one of {', '.join(LOSSES)}; got {config.loss!r}")
+    if config.fps is not None and not 0 < config.fps < math.inf:
+        raise UsageError(f"`fps` must be positive, got {config.fps}")
+    if not 0 <= config.z_gain <= MAX_Z_GAIN:
+        raise UsageError(f"`z_gain` takes a number from 0 to {MAX_Z_GAIN:g}, got {config.z_gain}")
+    if not 0 <= config.grids <= 1:
+        raise UsageError(f"`grids` takes a share from 0 to 1, got {config.grids}")
+
+
+def _check_combinations(config: EncodeConfig) -> None:
+    """Refuse options that exclude each other."""
+    if config.joint and (len(config.layer_sizes) < 2 or config.onto is not None or config.resume):
+        raise UsageError("`joint` goes with several sizes in `size`, and not with `onto` or `resume`")
+    if config.weights is not None and callable(config.loss):
+        raise UsageError("`weights` go with a loss that has a name; a function has to weight by itself")
+    if config.onto is not None and config.init is not None:
+        raise UsageError("`init` starts a base layer; `onto` adds layers to one that is there")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from nvcodec.decoding.decoded_video import Video as DecodedVideo
-from nvcodec.devices import pick_device
+from nvcodec.devices import pick_device, thread_count
+from nvcodec.encoding.av1.base_job import make_files
+from nvcodec.encoding.capacity import check_capacity
 from nvcodec.encoding.clock import Clock
 from nvcodec.encoding.encode_config import EncodeConfig
 from nvcodec.encoding.encode_task import EncodeTask
@@ -22,25 +23,29 @@ from nvcodec.encoding.fit.fit_loop import OnProgress
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.interruption import interruption
 from nvcodec.encoding.fit.joint_fit import fit_jointly
-from nvcodec.encoding.fit.losses import Loss, PictureLoss
+from nvcodec.encoding.fit.losses import Loss, loss_of
 from nvcodec.encoding.fit_memory import memory_for_frames
 from nvcodec.encoding.layer_job import LayerJob
+from nvcodec.encoding.source_extras import extras_ahead, with_extras
+from nvcodec.encoding.wrapping import check_suffix, write_file
 from nvcodec.errors import InputError, UsageError
-from nvcodec.files import atomic_file, check_writable, is_same_file
+from nvcodec.files import check_writable, is_same_file
 from nvcodec.format.stream_reader import layer_ends, read_stream
-from nvcodec.video.clip import Clip, steady
+from nvcodec.notes import note_left_out
+from nvcodec.video.clip import Clip
 from nvcodec.video.frames import Frames
 from nvcodec.video.motion import change
-from nvcodec.video.source import DEFAULT_FPS, LEAST_SIDE, Selection, read_clip
+from nvcodec.video.pictures import Source, as_clip
+from nvcodec.video.selection import EVERYTHING
+from nvcodec.video.source import OnFrame, Reading
 
 MAX_STILL_CHANGE = 0.55  # of the detail that is another four frames later, in a clip that counts as still
 JOINT_SHARE = 0.25  # of a layer's training steps, or of all time, in which all layers are fitted jointly
 TIMED_GPU_BATCH = 4  # frames per training step on a GPU if only time ends the fit: they take little longer than one
 PLACEHOLDER = "{}"  # in the name of an output, for the size
-MAX_SIDE = 65535  # pixels
-MIN_LAYER_SECONDS = 1e-3
+LEAST_SECONDS = 1e-3  # of joint fitting
+READING_SECONDS = 1.0  # after which it is known how long a frame takes
 
-Source = str | os.PathLike[str] | Clip | torch.Tensor
 Output = str | os.PathLike[str]
 
 
@@ -48,7 +53,7 @@ class EncodeJob:
     """One encode from its source to its files.
 
     Args:
-        source: a video file, a folder of images, a clip, or uint8 frames [frames, 3, height, width].
+        source: see :data:`~nvcodec.video.pictures.Source`.
         output: the file to write; None returns its bytes only.
         config: the options.
         on_progress: called with the progress of each fit.
@@ -63,7 +68,7 @@ class EncodeJob:
     ) -> None:
         self.source, self.output, self.config, self.on_progress = source, output, config, on_progress
         self.device = pick_device(config.device)
-        self.clock = Clock()
+        self.clock = Clock(config.time_limit)
         self.outputs = [] if output is None else output_names(os.fspath(output), config.target_sizes)
         # A checkpoint holds one fit, and layers that are fitted jointly have several.
         self.checkpoint_path = None if config.joint else checkpoint.path_beside(output)
@@ -74,12 +79,16 @@ class EncodeJob:
         self.check_outputs()
         init = None if self.config.init is None else DecodedVideo(self.config.init, device=self.config.device)
         with self.clock.phase("reading"):
-            clip, loss = self.read_source()
+            extras = extras_ahead(self.source, self.config)
+            clip, weights = self.read_source()
+            self.config, self.complete = with_extras(self.source, clip, self.config, extras)
         lower_layers, sizes = self.plan_layers(clip)
-        for path in self.outputs:
-            check_writable(path)  # better noticed before the fit than after it
         with thread_count(self.config.threads), interruption() as should_stop:
-            task = self.make_task(clip, loss, should_stop)
+            if self.config.has_av1:
+                hooks = (self.on_progress, should_stop, self.checkpoint_path)
+                self.files = make_files(clip, weights, self.config, self.device, self.clock, *hooks)
+                return self.write_files()
+            task = self.make_task(clip, loss_of(self.config.loss, weights), should_stop)
             jobs = self.fit_layers(task, sizes, lower_layers, init)
             if self.config.joint and not jobs[-1].interrupted:
                 self.fit_jointly(task, jobs)
@@ -89,14 +98,17 @@ class EncodeJob:
         """Refuse outputs that exist or are the source, and checkpoints that are in the way or missing.
 
         Raises:
+            InputError: an output cannot be written.
             UsageError: one is.
         """
         config, path = self.config, self.checkpoint_path
         for output in self.outputs:
             if is_same_file(output, self.source):
                 raise UsageError(f"{output} is the source; give the output another name")
+            check_suffix(output, config.has_av1)
             if os.path.exists(output) and not config.overwrite:
                 raise UsageError(f"{output} exists; `overwrite=True` replaces it")
+            check_writable(output)
         if config.resume and path is None:
             raise UsageError("`resume` needs an output that is a file, beside which the checkpoint lies")
         if path is not None and path.exists() and not (config.resume or config.overwrite):
@@ -104,37 +116,34 @@ class EncodeJob:
                 f"{path} is of an interrupted encode; `resume=True` goes on with it, `overwrite=True` starts anew"
             )
 
-    def read_source(self) -> tuple[Clip, Loss]:
-        """Read the clip, and make its loss.
+    def read_source(self) -> tuple[Clip, Frames | None]:
+        """Read the clip, and the importance of its pixels, uint8 like its frames, if it is given.
 
         Raises:
             InputError: there is nothing that can be encoded.
         """
         config = self.config
-        selection = Selection(config.crop, config.scale, config.start, config.frames, config.every)
-        clip = self._as_clip(self.source, selection)
-        smallest, largest = min(clip.width, clip.height), max(clip.width, clip.height)
-        if not len(clip.frames) or smallest < LEAST_SIDE or largest > MAX_SIDE:
-            raise InputError(
-                f"{_size(clip.frames)} cannot be encoded: at least one frame is needed, "
-                f"and sides from {LEAST_SIDE} to {MAX_SIDE}"
-            )
-        if not isinstance(config.loss, str):
-            return clip, config.loss
-        weights = None if config.weights is None else self._as_clip(config.weights, selection).frames
+        selection = config.selection
+        memory = memory_for_frames(config.max_memory)
+        watch = watch_time(self.clock)
+
+        def on_frame(reading: Reading) -> None:
+            check_capacity(config, reading.least, reading.width, reading.height)
+            watch(reading)
+
+        clip = as_clip(self.source, selection, config.frame_rate, memory, on_frame)
+        check_capacity(config, len(clip.frames), clip.width, clip.height, clip.seconds)
+        weights = None
+        if config.weights is not None:
+            cut = EVERYTHING if isinstance(config.weights, torch.Tensor) else selection
+            cut = dataclasses.replace(cut, bits=8)
+            weights = as_clip(config.weights, cut, None, memory, watch_time(self.clock)).frames
         if weights is not None and weights.shape != clip.frames.shape:
             raise UsageError(
                 f"`weights` gives {_size(weights)}, the source {_size(clip.frames)}: "
                 "a picture is needed for every frame"
             )
-        return clip, PictureLoss(config.loss, weights)
-
-    def _as_clip(self, source: Source, selection: Selection) -> Clip:
-        if isinstance(source, Clip):
-            return source
-        if isinstance(source, torch.Tensor):
-            return Clip(source.cpu(), *steady(len(source), self.config.frame_rate or DEFAULT_FPS))
-        return read_clip(source, selection, self.config.frame_rate, memory_for_frames(self.config.max_memory))
+        return clip, weights
 
     def plan_layers(self, clip: Clip) -> tuple[bytes, Sequence[int | None]]:
         """Return the file of the layers that are there, and the parameters of those still to be fitted.
@@ -144,6 +153,8 @@ class EncodeJob:
             UsageError: it is of another video or encode.
         """
         config, sizes = self.config, self.config.layer_sizes
+        if config.has_av1:
+            return b"", ()
         lower_layers = b"" if config.onto is None else file_of(config.onto, clip)
         if not config.resume or self.checkpoint_path is None:
             return lower_layers, sizes
@@ -163,7 +174,7 @@ class EncodeJob:
             batch=TIMED_GPU_BATCH if steps is None and self.device.type == "cuda" else 1,
             seed=config.seed,
             rep=config.block == "rep",
-            rd_lambda=config.rd_lambda,
+            rd_lambda=config.lambda_db,
             bfloat16=has_fast_bfloat16(self.device),
         )
         return EncodeTask(
@@ -185,38 +196,32 @@ class EncodeJob:
     ) -> list[LayerJob]:
         """Fit the layers one after the other, each to the residual of those below, until an end is requested."""
         jobs: list[LayerJob] = []
-        for number, parameters in enumerate(sizes):
-            job = LayerJob(
-                task,
-                parameters,
-                lower_layers,
-                self._seconds_for_layer(sizes[number:]),
-                resume_from=self.checkpoint_path if self.config.resume and number == 0 else None,
-                init=None if lower_layers else init,
-            )
-            self.files.append(job.run())
-            jobs.append(job)
-            if job.interrupted:
-                break
-            lower_layers = self.files[-1][0].data
+        with self.clock.share(1 - JOINT_SHARE if self.config.joint else 1):
+            for number, parameters in enumerate(sizes):
+                job = LayerJob(
+                    task,
+                    parameters,
+                    lower_layers,
+                    resume_from=self.checkpoint_path if self.config.resume and number == 0 else None,
+                    init=None if lower_layers else init,
+                )
+                with self.clock.share(share_of_time(sizes[number:])):
+                    self.files.append(job.run())
+                jobs.append(job)
+                if job.interrupted:
+                    break
+                lower_layers = self.files[-1][0].data
         return jobs
-
-    def _seconds_for_layer(self, sizes: Sequence[int | None]) -> float | None:
-        """Return the first layer's share, by its size, of the time that is left for these layers."""
-        if self.config.time_limit is None:
-            return None
-        share = sizes[0] / sum(size or 0 for size in sizes) if sizes[0] else 1.0
-        left = self.config.time_limit * (1 - JOINT_SHARE if self.config.joint else 1) - self.clock.total
-        return max(MIN_LAYER_SECONDS, share * left)
 
     def fit_jointly(self, task: EncodeTask, jobs: Sequence[LayerJob]) -> None:
         """Fit all layers jointly for a while and make their files anew; a requested end cuts this short."""
-        limit, steps = self.config.time_limit, task.options.steps
+        steps = task.options.steps
+        finishing = sum(job.fit.budget.finishing_seconds for job in jobs)
         with self.clock.phase("fitting"):
             fit_jointly(
                 [job.fit for job in jobs],
                 None if steps is None else max(1, round(JOINT_SHARE * steps)),
-                None if limit is None else max(MIN_LAYER_SECONDS, limit - self.clock.total),
+                max(LEAST_SECONDS, self.clock.left - finishing) if self.clock.limited else None,
                 task.should_stop,
             )
         lower_layers = b""
@@ -228,11 +233,11 @@ class EncodeJob:
             lower_layers = made.data
 
     def write_files(self) -> Encoded:
-        """Write the outputs, remove the checkpoint, and return the result."""
+        """Write the outputs with what travels beside the pictures, remove the checkpoint, and return the result."""
+        self.files = [list(map(self.complete, files)) for files in self.files]
         ladder = self.files[-1]
         for path, encoded in zip(self.outputs, ladder, strict=bool(self.outputs)):
-            with atomic_file(path) as temporary:
-                temporary.write_bytes(encoded.data)
+            note_left_out(path, write_file(path, encoded.data))
         if self.checkpoint_path is not None:
             checkpoint.discard(self.checkpoint_path)
         layered = len(self.config.layer_sizes) > 1 or self.config.onto is not None
@@ -243,16 +248,24 @@ class EncodeJob:
         )
 
 
-@contextlib.contextmanager
-def thread_count(threads: int | None) -> Iterator[None]:
-    """Let torch use ``threads`` CPU threads within the block; None keeps its own number."""
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def watch_time(clock: Clock) -> OnFrame:
+    """Return what is told of each frame that is read: it raises UsageError where there is no time for all of them."""
+    start = clock.left
+
+    def check(reading: Reading) -> None:
+        nonlocal start
+        if reading.frames == 1:  # which takes longer than others
+            start = clock.left
+        elif clock.limited and (spent := start - clock.left) > READING_SECONDS:
+            left = max(0, reading.expected - reading.frames)
+            clock.require(spent * left / (reading.frames - 1), "the frames still to be read")
+
+    return check
+
+
+def share_of_time(sizes: Sequence[int | None]) -> float:
+    """Return the first layer's share, by its size, of the time that is left for these layers."""
+    return sizes[0] / sum(size or 0 for size in sizes) if sizes[0] else 1.0
 
 
 def output_names(output: str, sizes: Sequence[int]) -> list[str]:
@@ -290,6 +303,11 @@ def file_of(path: str | os.PathLike[str], clip: Clip) -> bytes:
         raise UsageError(
             f"{os.fspath(path)} holds {stream.frames} frames of {head.width}x{head.height}, "
             f"the source {_size(clip.frames)}"
+        )
+    if stream.video.bits != clip.bits:
+        raise UsageError(
+            f"{os.fspath(path)} has {stream.video.bits} bits a sample, the source {clip.bits}; "
+            f"`bits={stream.video.bits}` makes them equal"
         )
     return data
 

@@ -47,6 +47,11 @@ class EncodeTask:
     should_stop: Callable[[], bool]
     checkpoint_path: Path | None
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that are left now; None without a time limit."""
+        return self.clock.left if self.clock.limited else None
+
     def checkpointer(self, lower_layers: bytes) -> Checkpointer | None:
         """Return what saves the fit of a layer above ``lower_layers``; None if no checkpoint is kept."""
         if self.checkpoint_path is None:

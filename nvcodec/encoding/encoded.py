@@ -16,13 +16,15 @@ class Encoded:
 
     Attributes:
         data: the file.
-        fitted: the network it was made from, in float, with its quantisation steps.
-        shape: the network's shape.
-        parameters: number of integers stored in the file.
+        parameters: number of integers stored in the file, those of an AV1 stream not counted.
         frames: number of frames.
+        width, height: of the pictures, pixels.
         psnr: RGB PSNR of the decoded file in dB, mean over the frames.
-        seconds: time spent in ``reading``, ``choosing a size``, ``fitting``, ``quantising``, ``writing`` and
+        seconds: time spent in ``reading``, ``AV1``, ``choosing a size``, ``fitting``, ``quantising``, ``writing`` and
             ``verifying``, for all files together.
+        fitted: the network it was made from, in float, with its quantisation steps; None with an AV1 stream.
+        shape: the network's shape; None with an AV1 stream.
+        crf: constant rate factor of the AV1 stream; None without one, or where it was given.
         interrupted: whether the fit was cut short.
         target_bytes: how large the file should be; None if no size was asked for.
         ladder: all files, in the order of their targets, if several sizes were asked for; the first is this one.
@@ -30,12 +32,15 @@ class Encoded:
     """
 
     data: bytes = dataclasses.field(repr=False)
-    fitted: Fitted = dataclasses.field(repr=False)
-    shape: NetworkShape
     parameters: int
     frames: int
+    width: int
+    height: int
     psnr: float
     seconds: dict[str, float]
+    fitted: Fitted | None = dataclasses.field(default=None, repr=False)
+    shape: NetworkShape | None = None
+    crf: float | None = None
     interrupted: bool = False
     target_bytes: int | None = None
     ladder: tuple[Encoded, ...] = dataclasses.field(default=(), repr=False)

@@ -4,37 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
+from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
-
-import torch
 
 from nvcodec.encoding.encode_config import EncodeConfig
 from nvcodec.encoding.encode_job import EncodeJob
 from nvcodec.encoding.encoded import Encoded
 from nvcodec.encoding.fit.fit_loop import OnProgress
-from nvcodec.video.clip import Clip
+from nvcodec.video.pictures import Source, Timed
 
 
 def encode(
-    source: str | os.PathLike[str] | Clip | torch.Tensor,
+    source: Source,
     output: str | os.PathLike[str] | None = None,
     *,
     config: EncodeConfig | None = None,
+    timestamps: Iterable[float | Fraction] | None = None,
+    progress: OnProgress | None = None,
     report: OnProgress | None = None,
     **options: Any,
 ) -> Encoded:
     """Fit a network to one video and write it as an SDMN file.
 
-    The file is decoded again at the end, and every frame compared with what was meant. While it is fitted, the state is
-    kept in ``output`` + ``.checkpoint``, which is removed at the end.
+    Its integers are decoded at the end; the file is read again, and everything in it compared with them. While it is
+    fitted, the state is kept in ``output`` + ``.checkpoint``, which is removed at the end.
 
     Args:
-        source: a video file, a folder of images, a :class:`~nvcodec.video.clip.Clip`, or uint8 frames
-            [frames, 3, height, width].
+        source: a video file, a folder of images, a :class:`~nvcodec.video.clip.Clip`, frames [frames, 3, height, width]
+            or [frames, height, width, 3], uint8 or with 10 bits uint16, as a tensor or NumPy array, or an iterable of
+            such pictures, whose length need not be known.
         output: the file to write; None returns its bytes only. With several target sizes it contains ``{}``, which each
             file's name replaces by its size.
         config: the options; see :class:`~nvcodec.EncodeConfig`.
-        report: called with the :class:`~nvcodec.encoding.fit.fit_loop.Progress` of the fit.
+        timestamps: where frames come from Python, the presentation time of each in seconds, instead of ``fps``; see
+            :class:`~nvcodec.video.pictures.Timed`.
+        progress: called with the :class:`~nvcodec.encoding.fit.fit_loop.Progress` of the fit.
+        report: the former name of ``progress``, deprecated.
         **options: fields of :class:`~nvcodec.EncodeConfig` by name, which replace those of ``config``.
 
     Raises:
@@ -43,5 +50,8 @@ def encode(
         UsageError: options that contradict each other or the video.
         VerificationError: the file does not decode to what was meant.
     """
+    if report is not None:
+        warnings.warn("`report` is now called `progress`", DeprecationWarning, stacklevel=2)
     config = EncodeConfig(**options) if config is None else dataclasses.replace(config, **options)
-    return EncodeJob(source, output, config, report).run()
+    timed = source if timestamps is None else Timed(source, timestamps)
+    return EncodeJob(timed, output, config, progress or report).run()

@@ -13,9 +13,11 @@ from nvcodec.encoding.encode_task import EncodeTask
 from nvcodec.encoding.encoded import Encoded
 from nvcodec.encoding.export.reference_layer import decode_reference
 from nvcodec.encoding.fit import checkpoint
+from nvcodec.encoding.fit.budget import TIMING_WARMUP_STEPS
 from nvcodec.encoding.fit.checkpoint import Checkpointer
 from nvcodec.encoding.fit.fit import Fit
-from nvcodec.encoding.fit.fit_loop import fast_cooldown, run
+from nvcodec.encoding.fit.fit_loop import OnStep, fast_cooldown, run
+from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.fit_state import Snapshot
 from nvcodec.encoding.fit.warm_start import warm_start
 from nvcodec.encoding.fit_memory import check_memory, memory_for_frames
@@ -23,7 +25,7 @@ from nvcodec.encoding.model.decoder_network import ReferenceLayer
 from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.encoding.quality_target import run_to_quality, save_bits
 from nvcodec.encoding.size_target import run_to_size
-from nvcodec.encoding.sizing import Sizing
+from nvcodec.encoding.sizing import PROBE_STEPS_SHARE, Sizing
 from nvcodec.errors import Interrupted
 from nvcodec.format.stream_reader import read_stream
 
@@ -35,7 +37,6 @@ class LayerJob:
         task: what all layers share.
         parameters: size of the layer; None chooses one for the target.
         lower_layers: the file of the layers below; empty for a base layer.
-        seconds: time for this layer; None without a time limit.
         resume_from: the checkpoint to continue from; None for a new fit.
         init: the file whose network a new fit starts from; None for random weights.
 
@@ -50,13 +51,11 @@ class LayerJob:
         task: EncodeTask,
         parameters: int | None,
         lower_layers: bytes,
-        seconds: float | None,
         resume_from: Path | None = None,
         init: Video | None = None,
     ) -> None:
         self.task, self.parameters, self.lower_layers = task, parameters, lower_layers
         self.resume_from, self.init = resume_from, init
-        self.options = dataclasses.replace(task.options, seconds=seconds)
         self.interrupted = False
         self.fit: Fit
         self.assembler: Assembler
@@ -86,6 +85,13 @@ class LayerJob:
         target = task.target_bytes[0] if task.target_bytes else None
         return [self.make_file(target, checkpointer)]
 
+    @property
+    def options(self) -> FitOptions:
+        """Return the options of the fit, with the time that is left now."""
+        return dataclasses.replace(
+            self.task.options, seconds=self.task.seconds_left, files=max(1, len(self.task.target_bytes))
+        )
+
     def decode_reference(self) -> ReferenceLayer | None:
         """Return what the layer is predicted from; None for a base layer."""
         if not self.lower_layers:
@@ -106,7 +112,7 @@ class LayerJob:
             task.clip.width,
             task.clip.height,
             len(task.clip.frames),
-            config.rd_lambda,
+            config.lambda_db,
             skip="direct" if direct else config.skip,
             z_gain=config.z_gain,
             grids=config.grids,
@@ -126,29 +132,61 @@ class LayerJob:
             # One network serves all sizes of a ladder: it is made for their geometric mean.
             return sizing.for_bytes(round(math.sqrt(max(task.target_bytes) * min(task.target_bytes))))
         with task.clock.phase("choosing a size"):
-            steps = min(self.options.steps or default_steps(frames), default_steps(frames))
-            options = dataclasses.replace(self.options, steps=steps)
-            return sizing.for_psnr(target_psnr, task.clip.frames, options, task.device, task.loss, task.should_stop)
+            steps = min(task.options.steps or default_steps(frames), default_steps(frames))
+            with task.clock.share(PROBE_STEPS_SHARE):
+                options = dataclasses.replace(self.options, steps=steps)
+            return sizing.for_psnr(
+                target_psnr,
+                task.clip.frames,
+                options,
+                task.device,
+                task.loss,
+                task.should_stop,
+                self.watched(None),
+            )
 
     def run_fit(self, checkpointer: Checkpointer | None) -> None:
         """Run the fit to its end or, for a target size, until quantisation enters."""
         task, fit, stop = self.task, self.fit, self.task.should_stop
+        on_step = self.watched(checkpointer)
         if task.config.target_psnr is not None:
-            run_to_quality(fit, task.config.target_psnr, task.on_progress, checkpointer, stop)
+            run_to_quality(fit, task.config.target_psnr, task.on_progress, on_step, stop)
             if self.parameters is None and not stop():
-                save_bits(fit, task.config.target_psnr, task.on_progress, stop)
+                save_bits(fit, task.config.target_psnr, task.on_progress, stop, lambda: task.clock.left)
         elif task.target_bytes:
-            run(fit, task.on_progress, checkpointer, lambda: stop() or fit.quantised)
+            run(fit, task.on_progress, on_step, lambda: stop() or fit.quantised)
         else:
-            run(fit, task.on_progress, checkpointer, stop)
+            run(fit, task.on_progress, on_step, stop)
+
+    def watched(self, checkpointer: Checkpointer | None) -> OnStep[Fit] | None:
+        """Return what is called after every training step: it saves the fit, and compares its clock with the encode's.
+
+        It raises UsageError as soon as it is known that there is no time for what follows the fit.
+        """
+        clock = self.task.clock
+        if not clock.limited:
+            return checkpointer
+
+        def on_step(fit: Fit) -> None:
+            if checkpointer:
+                checkpointer(fit)
+            fit.budget.count_overhead(clock.left)
+            if fit.budget.step <= TIMING_WARMUP_STEPS + 1:
+                seconds = fit.options.files * fit.budget.least_finishing_seconds
+                clock.require(seconds, "decoding and writing the pictures")
+
+        return on_step
 
     def make_ladder(self, checkpointer: Checkpointer | None) -> list[Encoded]:
         """Make a file for each target size; each continues from where quantisation entered."""
         shared = Snapshot(self.fit)
         ladder = []
-        for target in self.task.target_bytes:
+        for made, target in enumerate(self.task.target_bytes):
             shared.restore(self.fit)
-            ladder.append(self.make_file(target, checkpointer, shared))
+            with self.task.clock.share(1 / (len(self.task.target_bytes) - made)):
+                if self.task.clock.limited:
+                    self.fit.budget.allot(self.task.clock.left)
+                ladder.append(self.make_file(target, checkpointer, shared))
         return ladder
 
     def make_file(
@@ -164,7 +202,7 @@ class LayerJob:
         task, fit = self.task, self.fit
         with task.clock.phase("fitting"):
             if target is not None and not task.should_stop():
-                on_step = None if shared else checkpointer
+                on_step = self.watched(None if shared else checkpointer)
                 run_to_size(fit, self.assembler, target, task.on_progress, on_step, task.should_stop)
             self.interrupted = task.should_stop()
             if self.interrupted:

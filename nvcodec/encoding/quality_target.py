@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import math
 import statistics
+from collections.abc import Callable
 
 from nvcodec.encoding.fit.budget import OVERHEAD
 from nvcodec.encoding.fit.fit import Fit
@@ -36,7 +37,7 @@ def run_to_quality(
     fit: Fit,
     target_db: float,
     on_progress: OnProgress | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnStep[Fit] | None = None,
     should_stop: ShouldStop = never,
 ) -> None:
     """Run a fit, but end it as soon as the file would reach an RGB PSNR of ``target_db``.
@@ -85,13 +86,18 @@ def run_to_quality(
 
 
 def save_bits(
-    fit: Fit, target_db: float, on_progress: OnProgress | None = None, should_stop: ShouldStop = never
+    fit: Fit,
+    target_db: float,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop = never,
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> None:
     """Reduce the bits of a finished fit that is better than ``target_db``, RGB PSNR of all frames.
 
     Coarser rounding alone would lose what the fit has learned of its quantisation, so each attempt fits on for a
     while; the last one that reaches the target stays. A fit that is stopped here returns to its state before, so that
-    the search can begin again.
+    the search can begin again. ``seconds_left`` for attempts and what follows them tells whether there is time for
+    another one.
     """
     margin = fit.finish().psnr(fit.frames) - target_db - SAFETY_DB
     if margin < 0:
@@ -101,7 +107,9 @@ def save_bits(
     failed: tuple[float, float] | None = None  # log2 of bits that do not, and their (negative) margin
     least = math.log2(MIN_BITS_PER_VALUE * fit.quant_steps.stored_values)
     for _ in range(SAVING_ATTEMPTS):
-        if margin <= SAVING_TOLERANCE_DB or enough <= least or should_stop():
+        part = max(SAVING_PART, SAVING_MIN_STEPS / fit.budget.step)
+        expected = part * fit.budget.step * fit.budget.seconds_per_step + 2 * fit.budget.finishing_seconds
+        if margin <= SAVING_TOLERANCE_DB or enough <= least or should_stop() or expected > seconds_left():
             break
         if failed:
             bits = enough - (enough - failed[0]) * (margin - SAVING_TOLERANCE_DB / 2) / (margin - failed[1])
@@ -109,7 +117,7 @@ def save_bits(
             bits = enough - min(MAX_SAVING_OCTAVES, margin / DB_PER_BITS_DOUBLING)
         bits = max(bits, least)
         fit.rate_control.set_target(2**bits)
-        fit.extend(max(SAVING_PART, SAVING_MIN_STEPS / fit.budget.step))
+        fit.extend(part)
         run(fit, on_progress, should_stop=should_stop)
         new_margin = fit.finish().psnr(fit.frames) - target_db - SAFETY_DB
         if new_margin >= 0:

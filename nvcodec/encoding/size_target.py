@@ -19,6 +19,7 @@ from nvcodec.encoding.fit.fit_loop import OnProgress, OnStep, ShouldStop, never,
 FILL_AIM = 0.995  # of the bytes available, aimed at while fitting and while searching
 FILL_ENOUGH = 0.985  # of the bytes available, at which the search ends
 SEARCH_ROUNDS = 12
+USUAL_ROUNDS = 8  # of these, for which time is kept
 OVERREACH = 1.5  # while the search has no bracket it goes so much further than expected
 #: Eighths of an octave that the search shifts steps, at most: finer, and coarser (hardly any value is left then).
 MAX_REFINEMENT, MAX_COARSENING = 8.0, 64.0
@@ -37,7 +38,7 @@ def run_to_size(
     counter: ByteCounter,
     file_bytes: int,
     on_progress: OnProgress | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnStep[Fit] | None = None,
     should_stop: ShouldStop = never,
 ) -> None:
     """Take a fit whose quantisation has begun to its end, so that its values take the available bytes or hardly fewer.
@@ -53,10 +54,12 @@ def run_to_size(
     halfway = 1 - fit.options.quantised_share / 2
     for number, end in enumerate((halfway, 1.0)):
         if len(fit.rate_control.targets) == number and not should_stop():  # a fit resumed in this part has its target
+            before = fit.budget.clock.seconds[OVERHEAD]
             with fit.budget.clock.phase(OVERHEAD):
                 used, available = counter.measure(fit.finish(), file_bytes)
                 bits_per_byte = fit.quant_steps.bits().item() / used
                 fit.rate_control.set_target(max(1.0, bits_per_byte * FILL_AIM * available))
+            fit.budget.reserved = USUAL_ROUNDS * (fit.budget.clock.seconds[OVERHEAD] - before)
 
         def ended(end: float = end) -> bool:
             return should_stop() or fit.budget.spent() >= end

@@ -15,7 +15,7 @@ import torch
 
 from nvcodec.encoding.encode_config import DEFAULT_GRIDS, DEFAULT_SKIP, DEFAULT_Z_GAIN
 from nvcodec.encoding.fit.fit import Fit
-from nvcodec.encoding.fit.fit_loop import ShouldStop, never, run
+from nvcodec.encoding.fit.fit_loop import OnStep, ShouldStop, never, run
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.losses import Loss
 from nvcodec.encoding.model.network_shape import NetworkShape
@@ -152,20 +152,22 @@ class Sizing:
         device: torch.device,
         loss: Loss,
         should_stop: ShouldStop = never,
+        on_step: OnStep[Fit] | None = None,
     ) -> int:
         """Return how many parameters reach an RGB PSNR of ``target_db`` in about ``options.steps``: a short fit tells.
 
         Args:
             target_db: the target.
-            frames: uint8 [frames, 3, height, width].
+            frames: samples [frames, 3, height, width].
             options, device, loss: of the fit.
             should_stop: ends the short fit early.
+            on_step: called after each of its training steps.
         """
         pixels = self.frames * self.width * self.height
         parameters = self._at_least(PROBE_PARAMETERS_PER_PIXEL * pixels**PROBE_EXPONENT)
         steps = max(1, round(PROBE_STEPS_SHARE * (options.steps or 1)))
         probe = Fit(frames, self.network(parameters), dataclasses.replace(options, steps=steps), device, loss)
-        run(probe, should_stop=should_stop)
+        run(probe, on_step=on_step, should_stop=should_stop)
         octaves = (target_db - probe.finish().psnr(frames) - PROBE_GAIN_DB) / DB_PER_SIZE_DOUBLING
         return self._at_least(parameters * 2.0 ** min(MAX_SIZE_OCTAVES, max(0.0, octaves)))
 

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from nvcodec.format.stream import Stream
 
-#: ``skip_weights`` are those of skip connections: no embedding flows through them.
-KINDS = ("weights", "skip_weights", "embeddings", "skip_features", "grids", "side_info", "overhead")
+#: ``base`` are the AV1 stream's; ``skip_weights`` are those of skip connections: no embedding flows through them.
+KINDS = (
+    "base",
+    "weights",
+    "skip_weights",
+    "embeddings",
+    "skip_features",
+    "grids",
+    "audio",
+    "subtitles",
+    "side_info",
+    "overhead",
+)
 
 
 @dataclasses.dataclass(frozen=True)

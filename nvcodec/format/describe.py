@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from typing import Any
 
 from nvcodec.format.accounting import bytes_by_kind
+from nvcodec.format.extras import extras_of
 from nvcodec.format.limits import Limits, Requirements, level_of, requirements
+from nvcodec.format.operations import Picture
 from nvcodec.format.stream import Stream
-from nvcodec.format.stream_reader import read
+from nvcodec.format.stream_reader import File, read_file
 
+AV1_KEY = "av1"  # metadata key of the AV1 stream's crf and SVT-AV1 preset, a list of both
 MAX_QUALITY = 1000  # dB; anybody can write metadata, and JSON has numbers that no float holds
 
 
-def bits_per_pixel(stream: Stream) -> float:
-    """Bits per pixel of the shown pictures: 8 * file bytes / (width x height x frames)."""
+def bits_per_pixel(stream: Stream, file_bytes: int | None = None) -> float:
+    """Return the bits per pixel of the shown pictures; those of sound and subtitles do not count.
+
+    Args:
+        stream: a file's.
+        file_bytes: those of a part with all that is beside the pictures; None for the whole file's.
+    """
     pixels = sum(s.head.frames * s.head.width * s.head.height for s in stream.segments)
-    return 8 * stream.file_bytes / pixels
+    kinds = bytes_by_kind(stream)
+    of_pictures = (stream.file_bytes if file_bytes is None else file_bytes) - kinds["audio"] - kinds["subtitles"]
+    return 8 * of_pictures / pixels
 
 
 def quality_key(layer: int) -> str:
@@ -39,6 +48,63 @@ def by_layer(stream: Stream) -> list[dict[str, Any]]:
     return rows
 
 
+def base_of(stream: Stream) -> dict[str, Any] | None:
+    """Describe the AV1 stream of a file; None where there is none.
+
+    Returns:
+        ``codec``, ``bytes``, ``runs``, ``longest_run`` in frames, ``depth`` in bits; and ``crf`` and ``preset`` of
+        SVT-AV1, which are None unless the metadata state them as numbers.
+    """
+    runs = [run for segment in stream.segments for run in segment.layers[0].base]
+    pictures = [op for segment in stream.segments for op in segment.layers[0].ops if isinstance(op, Picture)]
+    if not pictures:
+        return None
+    stated = stream.metadata.get(AV1_KEY)
+    crf = preset = None
+    if isinstance(stated, list) and len(stated) == 2 and all(type(part) in (int, float) for part in stated):
+        crf, preset = stated if max(map(abs, stated)) <= MAX_QUALITY else (None, None)
+    return {
+        "codec": "AV1",
+        "bytes": sum(len(run.data) for run in runs),
+        "runs": len(runs),
+        "longest_run": max((run.frames for run in runs), default=0),
+        "depth": pictures[0].depth,
+        "crf": crf,
+        "preset": preset,
+    }
+
+
+def color_of(stream: Stream) -> dict[str, int]:
+    """Return the colour coding that a stream states: code points of ITU-T H.273, and 1 (limited) or 2 (full range)."""
+    video = stream.video
+    return {
+        "primaries": video.primaries,
+        "transfer": video.transfer,
+        "matrix": video.matrix,
+        "range": video.color_range,
+    }
+
+
+def tracks_of(stream: Stream) -> list[dict[str, Any]]:
+    """Describe each track of audio and subtitles: ``kind``, ``codec``, ``sample_rate``, ``channels``, ``packets``,
+    ``bytes`` of these, ``seconds``, ``language``, ``title`` and ``dispositions``."""
+    return [
+        {
+            "kind": track.kind.value,
+            "codec": track.codec,
+            "sample_rate": track.sample_rate,
+            "channels": track.channels,
+            "packets": len(track.packets),
+            "bytes": track.bytes,
+            "seconds": float(track.seconds),
+            "language": track.language,
+            "title": track.title,
+            "dispositions": list(track.dispositions),
+        }
+        for track in extras_of(stream)[0].tracks
+    ]
+
+
 def describe(stream: Stream) -> dict[str, Any]:
     """Describe a stream as plain numbers, strings, lists and dicts: all that ``info --json`` prints."""
     first = stream.segments[0].head
@@ -48,6 +114,7 @@ def describe(stream: Stream) -> dict[str, Any]:
         "format_version": f"{stream.version[0]}.{stream.version[1]}",
         "width": first.width,
         "height": first.height,
+        "bits": video.bits,
         "frames": stream.frames,
         "fps": stream.fps,
         "file_bytes": stream.file_bytes,
@@ -55,18 +122,15 @@ def describe(stream: Stream) -> dict[str, Any]:
         "parameters": stream.parameters,
         "layers": stream.layers,
         "by_layer": by_layer(stream),
+        "base": base_of(stream),
+        "tracks": tracks_of(stream),
         "segments": len(stream.segments),
         "level": level_of(needs),
         "requirements": dataclasses.asdict(needs),
         "time_base": f"{video.time_base_num}/{video.time_base_den}",
         "duration_seconds": float(stream.seconds),
         "sample_aspect": f"{video.sample_aspect_num}:{video.sample_aspect_den}",
-        "color": {
-            "primaries": video.primaries,
-            "transfer": video.transfer,
-            "matrix": video.matrix,
-            "range": video.color_range,
-        },
+        "color": color_of(stream),
         "metadata": stream.metadata,
         "bytes_by_kind": bytes_by_kind(stream),
         "units": [dataclasses.asdict(unit) for unit in stream.units],
@@ -74,23 +138,21 @@ def describe(stream: Stream) -> dict[str, Any]:
     }
 
 
-def info(
-    source: str | os.PathLike[str] | bytes, *, max_pixels: int | None = None, max_memory: int | None = None
-) -> dict[str, Any]:
-    """Describe a file, given its path or its bytes, without decoding a picture: what ``nvcodec info --json`` prints.
+def info(file: File, *, max_pixels: int | None = None, max_memory: int | None = None) -> dict[str, Any]:
+    """Describe a file without decoding a picture: what ``nvcodec info --json`` prints.
 
         nvcodec.info("out.sdmn")["bits_per_pixel"]
 
     Args:
-        source: the file.
+        file: a path, the bytes of a file, or a file opened in binary mode.
         max_pixels: largest number of pixels a picture may have; None for no limit but the format's.
         max_memory: bytes that decoding may take; None for no limit.
 
     Raises:
-        InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
+        UsageError, InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
             :func:`nvcodec.format.stream_reader.read_file` does.
     """
-    return describe(read(source, Limits(max_pixels, max_memory)))
+    return describe(read_file(file, Limits(max_pixels, max_memory)))
 
 
 def requirements_of(stream: Stream) -> Requirements:

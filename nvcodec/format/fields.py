@@ -1,9 +1,14 @@
-"""Fixed-size integer fields, declared once: packing, unpacking and the range check derive from the declaration."""
+"""Integer fields, declared once: packing, unpacking and the range check derive from the declaration.
+
+In a file of the fixed form each takes the bytes of its type, in one of the compact form as few as its value needs
+(specification, section 1).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import struct
+from collections.abc import Iterator
 from typing import Any, ClassVar, TypeVar
 
 from nvcodec.errors import CorruptStreamError
@@ -31,6 +36,11 @@ def _integer(code: str, low: int | None, high: int | None) -> Any:
 def u8(low: int | None = None, high: int | None = None) -> Any:
     """An unsigned byte in ``[low, high]``."""
     return _integer("B", low, high)
+
+
+def only_in(compact: bool, field: Any) -> Any:
+    """A field that only the compact form has, or only the fixed form; 0 in the other."""
+    return dataclasses.field(default=0, kw_only=True, metadata={**field.metadata, "compact": compact})
 
 
 def u16(low: int | None = None, high: int | None = None) -> Any:
@@ -70,11 +80,13 @@ class Cursor:
     Args:
         data: the bytes to read.
         what: what they are, as error messages name it.
+        compact: whether integers are in the compact form.
     """
 
-    def __init__(self, data: bytes | memoryview, what: str) -> None:
+    def __init__(self, data: bytes | memoryview, what: str, compact: bool = False) -> None:
         self.data = memoryview(data)
         self.what = what
+        self.compact = compact
         self.position = 0
 
     @property
@@ -97,7 +109,14 @@ class Cursor:
         return piece
 
     def integer(self, code: str) -> int:
-        """Read one little-endian integer, given its ``struct`` code."""
+        """Read one integer of the file's form, given the ``struct`` code of its type; raises as :meth:`varint`."""
+        low, high = _LIMITS[code]
+        if not self.compact:
+            return self.fixed(code)
+        return self.varint(high) if low == 0 else _signed(self.varint(2 * high + 1))
+
+    def fixed(self, code: str) -> int:
+        """Read one little-endian integer of a fixed size, given its ``struct`` code; raises as :meth:`take`."""
         value: int = struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
         return value
 
@@ -135,7 +154,7 @@ class Cursor:
 
 
 def varint(value: int) -> bytes:
-    """Encode ``value`` (>= 0) as LEB128: seven bits per byte, low bits first, bit 7 set on every byte but the last."""
+    """Encode ``value``, 0 to 2^64 - 1, as LEB128: seven bits per byte, low bits first, bit 7 set except in the last."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -144,9 +163,21 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
+def _signed(code: int) -> int:
+    """Return the integer that an svarint's number stands for."""
+    return -(code >> 1) - 1 if code & 1 else code >> 1
+
+
+def pack_integer(value: int, code: str, compact: bool) -> bytes:
+    """Encode one integer, given the ``struct`` code of its type."""
+    if not compact:
+        return struct.pack("<" + code, value)
+    return varint(value if _LIMITS[code][0] == 0 else -2 * value - 1 if value < 0 else 2 * value)
+
+
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A sequence of fixed-size integer fields, which subclasses declare with :func:`u8` and its siblings."""
+    """A sequence of integer fields, which subclasses declare with :func:`u8` and its siblings."""
 
     NAME: ClassVar[str] = "record"
 
@@ -157,25 +188,22 @@ class Record:
                 if not low <= value <= high:
                     raise CorruptStreamError(f"{self.NAME}: {field.name} must be from {low} to {high}, got {value}")
 
-    def pack(self) -> bytes:
+    @classmethod
+    def stored(cls, compact: bool) -> Iterator[tuple[str, str]]:
+        """Yield name and ``struct`` code of each field that a form has."""
+        for field in dataclasses.fields(cls):
+            if "code" in field.metadata and field.metadata.get("compact", compact) == compact:
+                yield field.name, field.metadata["code"]
+
+    def pack(self, compact: bool = False) -> bytes:
         """Encode the record."""
-        return b"".join(
-            struct.pack("<" + field.metadata["code"], getattr(self, field.name))
-            for field in dataclasses.fields(self)
-            if "code" in field.metadata
-        )
+        return b"".join(pack_integer(getattr(self, name), code, compact) for name, code in self.stored(compact))
 
     @classmethod
     def unpack(cls: type[R], cursor: Cursor) -> R:
-        """Read one record.
+        """Read one record, in the form that the cursor reads.
 
         Raises:
             CorruptStreamError: the bytes end early or a field is out of its range.
         """
-        return cls(
-            **{
-                field.name: cursor.integer(field.metadata["code"])
-                for field in dataclasses.fields(cls)
-                if "code" in field.metadata
-            }
-        )
+        return cls(**{name: cursor.integer(code) for name, code in cls.stored(cursor.compact)})

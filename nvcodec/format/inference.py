@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from nvcodec.errors import CorruptStreamError
+from nvcodec.format.arithmetic.color import LUMA_SHARES, picture_range
 from nvcodec.format.operations import (
     Add,
     Below,
@@ -16,6 +17,7 @@ from nvcodec.format.operations import (
     Latent,
     Noise,
     Op,
+    Picture,
     Resample,
     Shuffle,
     Slice,
@@ -47,25 +49,30 @@ class Tensor:
         return self.channels * self.height * self.width
 
 
-def infer(ops: Sequence[Op], lower: Mapping[int, Sequence[Tensor]], picture: tuple[int, int]) -> tuple[Tensor, ...]:
+def infer(
+    ops: Sequence[Op], lower: Mapping[int, Sequence[Tensor]], picture: tuple[int, int], peak: int = 255
+) -> tuple[Tensor, ...]:
     """Infer shape and range of every operation's result.
 
     Args:
         ops: the operations of one layer.
         lower: the inferred results of the lower layers of the segment, by layer number.
-        picture: height and width the last operation must yield, with 3 channels in 0 to 255.
+        picture: height and width the last operation must yield, with 3 channels.
+        peak: its largest sample.
 
     Raises:
         CorruptStreamError: a rule of the specification is broken or a limit is exceeded.
     """
+    if [bool(lower) for op in ops if isinstance(op, Picture)] not in ([], [False]):
+        raise CorruptStreamError("PICTURE is allowed once, in layer 0")
     results: list[Tensor] = []
     for index, op in enumerate(ops):
         results.append(infer_one(op, index, results, lower))
     last = results[-1]
-    if (last.channels, last.height, last.width) != (3, *picture) or last.low < 0 or last.high > 255:
+    if (last.channels, last.height, last.width) != (3, *picture) or last.low < 0 or last.high > peak:
         raise CorruptStreamError(
             f"the network yields {last.channels}x{last.height}x{last.width} in {last.low} to {last.high}; "
-            f"expected 3x{picture[0]}x{picture[1]} in 0 to 255"
+            f"expected 3x{picture[0]}x{picture[1]} in 0 to {peak}"
         )
     cost = measure(ops, results)
     for name, value, limit in (
@@ -113,6 +120,11 @@ def _result(op: Op, inputs: list[Tensor], lower: Mapping[int, Sequence[Tensor]])
         case Noise():
             peak = (NOISE_PEAK * op.gain + 128) >> 8
             return Tensor(op.channels, op.height, op.width, -peak, peak)
+        case Picture():
+            _require(op.depth != 9, "the depth is 8 or 10")
+            _require(op.matrix in LUMA_SHARES, f"matrix {op.matrix} is reserved")
+            size = (op.height + 2 * op.margin, op.width + 2 * op.margin)
+            return Tensor(3, *size, *picture_range(op))
         case Below():
             known = op.layer in lower and op.op < len(lower[op.layer])
             _require(known, f"there is no operation {op.op} in a lower layer {op.layer}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from nvcodec.errors import LimitError
 from nvcodec.format.inference import Tensor, measure
-from nvcodec.format.operations import Below, Conv, Grid, Latent, Noise, Op, Table, Transmitted
+from nvcodec.format.operations import Below, Conv, Grid, Latent, Noise, Op, Picture, Table, Transmitted
 from nvcodec.format.units import SegmentHead
 
 #: The operations of one layer and their results.
@@ -21,6 +21,8 @@ WEIGHT_MEMORY, LATENT_MEMORY, ELEMENT_MEMORY = 8, 2, 4
 INTEGER_SCRATCH = 24  # bytes per integer of the largest convolution or latent, while it is entropy-decoded
 TABLE_ELEMENTS = 3  # elements per entry of a TABLE: one on the device, and one of 64 bits where tables are cached
 UNFOLDED_STRIP = 2**24  # elements of the rows that a convolution unfolds at once
+AV1_CACHE = 2**28  # bytes of decoded AV1 frames that are kept for later
+AV1_FRAMES = 3 * 24  # that decoders of AV1 hold, one at work and two that wait: 8 references and some on the way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +129,7 @@ def requirements(
         units: number of units in it.
     """
     frames = sum(head.frames for head, _ in segments)
-    weights = biases = latents = largest = 0
+    weights = biases = latents = largest = base = 0
     pixels = multiplications = per_pixel = elements = tensors = 0
     for head, networks in segments:
         size = head.width * head.height
@@ -147,11 +149,13 @@ def requirements(
                 elif isinstance(op, Transmitted):
                     count = op.transmitted_values(head.frames)
                     latents += count
+                elif isinstance(op, Picture):
+                    base = max(base, min(AV1_CACHE, head.frames * op.frame_bytes) + AV1_FRAMES * op.frame_bytes)
                 elif isinstance(op, Table):
                     entries += results[op.input].high - results[op.input].low + 1
                 largest = max(largest, count)
         tensors = max(tensors, alive + scratch + 3 * size + TABLE_ELEMENTS * entries)
-    memory = FIXED_MEMORY + file_bytes + UNIT_MEMORY * units + FRAME_MEMORY * frames
+    memory = FIXED_MEMORY + base + file_bytes + UNIT_MEMORY * units + FRAME_MEMORY * frames
     memory += WEIGHT_MEMORY * weights + LATENT_MEMORY * latents + INTEGER_SCRATCH * largest + ELEMENT_MEMORY * tensors
     return Requirements(
         pixels, frames, weights + biases + latents, multiplications, per_pixel, elements, file_bytes, memory
@@ -186,4 +190,6 @@ def _scratch(op: Op, result: Tensor, results: Sequence[Tensor]) -> int:
         return 6 * source.elements + 3 * result.elements + max(row, min(UNFOLDED_STRIP, row * source.height))
     if isinstance(op, (Latent, Grid, Noise)):
         return 12 * result.elements  # several arrays of 64 bits
+    if isinstance(op, Picture):
+        return 4 * result.elements  # luma, chroma before and after it is enlarged, the result without its margin
     return 2 * result.elements

@@ -12,18 +12,18 @@ import numpy as np
 import zstandard
 
 from nvcodec.errors import CorruptStreamError
-from nvcodec.format.fields import Cursor
+from nvcodec.format.fields import Cursor, pack_integer
 
 MAX_METADATA = 2**20  # unpacked bytes of a stream
 MAX_DEPTH = 64  # nesting of arrays and objects
 ZSTANDARD_LEVEL = 19
 
 
-def pack_metadata(metadata: Mapping[str, Any]) -> bytes:
+def pack_metadata(metadata: Mapping[str, Any], compact: bool = False) -> bytes:
     """Encode the payload of a METADATA unit."""
     raw = json.dumps(metadata, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
     packed = zstandard.ZstdCompressor(level=ZSTANDARD_LEVEL).compress(raw)
-    size = len(raw).to_bytes(4, "little")
+    size = pack_integer(len(raw), "I", compact)
     return b"\1" + size + packed if len(packed) < len(raw) else b"\0" + size + raw
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from nvcodec.errors import CorruptStreamError, UnsupportedVersionError
-from nvcodec.format.fields import Cursor, Record, i16, ref, u8, u16
+from nvcodec.format.fields import Cursor, Record, i16, pack_integer, ref, u8, u16
 
 MAX_OPS = 1024
 CONV_LIMIT = 4095  # largest |low| and |high| of a CONV
@@ -242,6 +242,40 @@ class Below(Op):
     op: int = u16()
 
 
+@dataclasses.dataclass(frozen=True)
+class Picture(Op):
+    """The frame's picture of the AV1 stream in quarters of a level, with copies of its edge around it.
+
+    Attributes:
+        PEAK: the value of white.
+    """
+
+    CODE, NAME = 15, "PICTURE"
+    PEAK: ClassVar[int] = 4 * 255
+    height: int = u16(1)
+    width: int = u16(1)
+    depth: int = u8(8, 10)
+    chroma: int = u8(0, 1)
+    siting: int = u8(0, 2)
+    matrix: int = u8(1, 9)
+    full_range: int = u8(0, 1)
+    margin: int = u8(0, 15)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of the samples of a decoded frame."""
+        samples = self.height * self.width + 2 * self.chroma * -(-self.height // 2) * -(-self.width // 2)
+        return samples * (1 if self.depth == 8 else 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture10(Picture):
+    """The same in levels of 10 bits."""
+
+    CODE, NAME = 16, "PICTURE10"
+    PEAK: ClassVar[int] = 1023
+
+
 OPS: dict[int, type[Op]] = {
     kind.CODE: kind
     for kind in (
@@ -259,6 +293,8 @@ OPS: dict[int, type[Op]] = {
         Crop,
         Below,
         Grid,
+        Picture,
+        Picture10,
     )
 }
 
@@ -268,10 +304,10 @@ _REFERENCES: dict[type[Op], tuple[str, ...]] = {
 }
 
 
-def pack_ops(ops: Sequence[Op]) -> bytes:
+def pack_ops(ops: Sequence[Op], compact: bool = False) -> bytes:
     """Encode the payload of a NETWORK unit."""
-    count = len(ops).to_bytes(2, "little")
-    return count + b"".join(bytes([op.CODE]) + op.pack() for op in ops)
+    count = pack_integer(len(ops), "H", compact)
+    return count + b"".join(pack_integer(op.CODE, "B", compact) + op.pack(compact) for op in ops)
 
 
 def unpack_ops(cursor: Cursor) -> tuple[Op, ...]:
@@ -295,10 +331,11 @@ def unpack_ops(cursor: Cursor) -> tuple[Op, ...]:
 
 
 def skip_connection_ops(ops: Sequence[Op]) -> frozenset[int]:
-    """Indices of the operations of skip connections: those that no embedding, grid or lower layer flows into."""
+    """Indices of the operations of skip connections: those that no embedding, grid, AV1 picture or lower layer
+    flows into."""
     trunk: set[int] = set()
     for index, op in enumerate(ops):
-        source = isinstance(op, (Below, Grid)) or (isinstance(op, Latent) and op.kind == LatentKind.EMBEDDING)
+        source = isinstance(op, (Below, Grid, Picture)) or (isinstance(op, Latent) and op.kind == LatentKind.EMBEDDING)
         if source or trunk.intersection(op.inputs):
             trunk.add(index)
     return frozenset(range(len(ops))) - trunk

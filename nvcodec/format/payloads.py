@@ -13,13 +13,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nvcodec.errors import CorruptStreamError
+from nvcodec.errors import CorruptStreamError, UnsupportedVersionError
 from nvcodec.format.accounting import Entry, Ledger
 from nvcodec.format.arithmetic.bounds import prove
 from nvcodec.format.arithmetic.step_indices import MAX_STEP
+from nvcodec.format.av1_headers import check_run
 from nvcodec.format.entropy.chunks import decode_chunk, encode_chunk, extremes
 from nvcodec.format.entropy.contexts import Rows
-from nvcodec.format.fields import Cursor, varint
+from nvcodec.format.fields import Cursor, pack_integer, varint
 from nvcodec.format.inference import Tensor
 from nvcodec.format.operations import (
     BIAS_PEAK,
@@ -29,12 +30,23 @@ from nvcodec.format.operations import (
     Latent,
     LatentKind,
     Op,
+    Picture,
     Transmitted,
     skip_connection_ops,
     weight_shape,
 )
-from nvcodec.format.stream import ConvWeights, Layer
-from nvcodec.format.units import HASH_BYTES, LatentsHead, LayerEnd, SegmentHead, Unit, Video
+from nvcodec.format.stream import BaseRun, ConvWeights, Layer
+from nvcodec.format.units import (
+    CODEC_AV1,
+    COMPACT_HASH_BYTES,
+    HASH_BYTES,
+    BaseHead,
+    EndMark,
+    LatentsHead,
+    SegmentHead,
+    Unit,
+    Video,
+)
 
 MAX_DURATION = 2**62  # ticks
 
@@ -52,10 +64,10 @@ def unpack_video(unit: Unit) -> tuple[Video, list[Entry]]:
     return video, ledger.entries
 
 
-def pack_segment(head: SegmentHead, durations: Durations) -> bytes:
+def pack_segment(head: SegmentHead, durations: Durations, compact: bool = False) -> bytes:
     """SEGMENT (section 4.2); ``durations``, ticks per frame, are written only where they differ."""
     varying: Iterable[int] = () if head.constant_duration else durations.tolist()
-    return head.pack() + b"".join(varint(duration) for duration in varying)
+    return head.pack(compact) + b"".join(varint(duration) for duration in varying)
 
 
 def unpack_segment(unit: Unit) -> tuple[tuple[SegmentHead, Durations], list[Entry]]:
@@ -73,7 +85,7 @@ def unpack_segment(unit: Unit) -> tuple[tuple[SegmentHead, Durations], list[Entr
     return (head, durations), ledger.entries
 
 
-def pack_weights(layer: Layer) -> bytes:
+def pack_weights(layer: Layer, compact: bool = False) -> bytes:
     """WEIGHTS (section 4.4) of a layer.
 
     Raises:
@@ -84,7 +96,9 @@ def pack_weights(layer: Layer) -> bytes:
         op = layer.ops[index]
         assert isinstance(op, Conv)
         _prove(op, index, conv, layer.tensors)
-        payload += encode_chunk(conv.steps) + encode_chunk(conv.biases)
+        for values, code in ((conv.steps, "B"), (conv.biases, "h")):
+            plain = (pack_integer(value, code, compact) for value in values.tolist())
+            payload += b"".join(plain) if compact else encode_chunk(values)
         payload += encode_chunk(conv.weights.reshape(op.channels, -1), Rows(op.group))
     return bytes(payload)
 
@@ -101,8 +115,9 @@ def unpack_weights(
             continue
         shape = weight_shape(op, tensors[op.input].channels)
         name, kind = (f"skip conv {index}", "skip_weights") if index in skip else (f"conv {index}", "weights")
-        steps = _chunk(cursor, ledger, (op.steps,), (0, MAX_STEP), f"{name} steps", "side_info")
-        biases = _chunk(cursor, ledger, (op.channels,), (-BIAS_PEAK, BIAS_PEAK), f"{name} biases", kind)
+        few = _numbers if unit.compact else _chunk
+        steps = few(cursor, ledger, (op.steps,), (0, MAX_STEP), f"{name} steps", "side_info")
+        biases = few(cursor, ledger, (op.channels,), (-BIAS_PEAK, BIAS_PEAK), f"{name} biases", kind)
         label = f"{name} weights {'x'.join(map(str, shape))}"
         rows = Rows(op.group) if by_rows else None
         matrix = (shape[0], math.prod(shape[1:]))
@@ -119,22 +134,23 @@ def _prove(op: Conv, index: int, conv: ConvWeights, tensors: Sequence[Tensor]) -
     prove(conv.weights, bias, shifts, tensors[op.input], f"operation {index} (CONV)")
 
 
-def pack_latents(op_index: int, first: int, values: Latents) -> bytes:
+def pack_latents(op_index: int, first: int, values: Latents, compact: bool = False) -> bytes:
     """LATENTS (section 4.5).
 
     Args:
         op_index: the LATENT or GRID operation.
         first: number of the run's first frame, or knot, in the segment.
         values: [frames or knots, channels, height, width] of the run.
+        compact: whether the file is in compact form.
     """
     start = encode_chunk(values[0])
     if len(values) == 1:
-        return LatentsHead(op_index, first, 1, 0).pack() + start
+        return LatentsHead(op_index, first, 1, 0).pack(compact) + start
     flat = values.reshape(len(values), -1).astype(np.int32)
     plain = flat[1:]
     rest = [encode_chunk(rows, Rows(plane=values.shape[1:])) for rows in (plain, plain - flat[:-1])]
     predictor = min((0, 1), key=lambda option: len(rest[option]))
-    return LatentsHead(op_index, first, len(values), predictor).pack() + start + rest[predictor]
+    return LatentsHead(op_index, first, len(values), predictor).pack(compact) + start + rest[predictor]
 
 
 def unpack_latents(unit: Unit, op: Transmitted, by_rows: bool) -> tuple[Latents, list[Entry]]:
@@ -183,9 +199,28 @@ def _narrow(values: npt.NDArray[np.int32]) -> Latents:
     return np.broadcast_to(values.flat[0].astype(np.int16), values.shape)
 
 
-def pack_checksums(frames_per_checksum: int, checksums: Checksums) -> bytes:
+def pack_base(run: BaseRun) -> bytes:
+    """BASE (section 4.11)."""
+    return BaseHead(CODEC_AV1, run.first, run.frames).pack(compact=True) + run.data
+
+
+def unpack_base(unit: Unit, picture: Picture) -> tuple[BaseRun, list[Entry]]:
+    """BASE (section 4.11), what it holds checked against the PICTURE operation as far as its headers tell."""
+    cursor, ledger = unit.cursor(), Ledger(unit.index)
+    head = BaseHead.unpack(cursor)
+    ledger.add("side_info", "base run", cursor.position)
+    if head.codec != CODEC_AV1:
+        raise UnsupportedVersionError(f"{cursor.what}: codec {head.codec} is not known to this version")
+    data = bytes(cursor.take(cursor.left))
+    label = f"base frames {head.first} to {head.first + head.frames - 1}"
+    ledger.add("base", label, len(data))
+    sequence, temporal_units = check_run(data, head.frames, picture, cursor.what)
+    return BaseRun(head.first, head.frames, data, sequence, temporal_units), ledger.entries
+
+
+def pack_checksums(frames_per_checksum: int, checksums: Checksums, compact: bool = False) -> bytes:
     """CHECKSUMS (section 4.6)."""
-    return frames_per_checksum.to_bytes(4, "little") + checksums.astype("<u4").tobytes()
+    return pack_integer(frames_per_checksum, "I", compact) + checksums.astype("<u4").tobytes()
 
 
 def unpack_checksums(unit: Unit, frames: int) -> tuple[tuple[int, Checksums], list[Entry]]:
@@ -200,18 +235,19 @@ def unpack_checksums(unit: Unit, frames: int) -> tuple[tuple[int, Checksums], li
     return (group, checksums.astype(np.uint32)), ledger.entries
 
 
-def pack_layer_end(units: int, digest: bytes) -> bytes:
-    """LAYER_END (section 4.7); ``digest`` is the SHA-256 of the file up to here, which has ``units`` units."""
-    return LayerEnd(units).pack() + digest
+def pack_end(units: int, digest: bytes, compact: bool = False) -> bytes:
+    """LAYER_END or SEGMENT_END (sections 4.7, 4.12) of a file that has ``units`` units and this SHA-256 up to here."""
+    return EndMark(units).pack(compact) + digest[: COMPACT_HASH_BYTES if compact else HASH_BYTES]
 
 
-def unpack_layer_end(unit: Unit) -> tuple[tuple[int, bytes], list[Entry]]:
-    """LAYER_END (section 4.7): the number of units before it, and the SHA-256 of all bytes before it."""
+def unpack_end(unit: Unit) -> tuple[tuple[int, bytes], list[Entry]]:
+    """LAYER_END or SEGMENT_END (sections 4.7, 4.12): the number of units before it, and the first bytes of the SHA-256
+    of all bytes before it."""
     cursor, ledger = unit.cursor(), Ledger(unit.index)
-    units = LayerEnd.unpack(cursor).units
-    digest = bytes(cursor.take(HASH_BYTES))
+    units = EndMark.unpack(cursor).units
+    digest = bytes(cursor.take(COMPACT_HASH_BYTES if unit.compact else HASH_BYTES))
     cursor.end()
-    ledger.add("overhead", "layer end", len(unit.payload))
+    ledger.add("overhead", "end mark", len(unit.payload))
     return (units, digest), ledger.entries
 
 
@@ -243,3 +279,15 @@ def _chunk(
     ledger.add("overhead", f"{label}: length and padding", size.length_bytes + size.padding_bytes)
     ledger.add(kind, label, size.word_bytes - size.padding_bytes, size.values)
     return values
+
+
+def _numbers(
+    cursor: Cursor, ledger: Ledger, shape: tuple[int, ...], limits: tuple[int, int], label: str, kind: str
+) -> npt.NDArray[np.int32]:
+    """Read what the compact form has instead of a short chunk: a number for each value, all within ``limits``."""
+    start, (low, high) = cursor.position, limits
+    values = np.array([cursor.integer("h" if low < 0 else "B") for _ in range(math.prod(shape))], np.int32)
+    if values.min() < low or values.max() > high:
+        raise CorruptStreamError(f"{cursor.what}: {label} leave the range {low} to {high}")
+    ledger.add(kind, label, cursor.position - start, values.size)
+    return values.reshape(shape)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from nvcodec.format.accounting import Entry, UnitReport
 from nvcodec.format.arithmetic.step_indices import FIRST_SHIFTS
 from nvcodec.format.inference import Tensor
-from nvcodec.format.operations import Conv, Op
-from nvcodec.format.units import SegmentHead, Video
+from nvcodec.format.operations import Conv, Op, Picture
+from nvcodec.format.units import SegmentHead, UnitType, Video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,30 @@ class ConvWeights:
         return self.biases.astype(np.int64) << (self.first_shifts(op) + op.bias_shift)
 
 
+@dataclasses.dataclass(frozen=True)
+class BaseRun:
+    """A run of frames of an AV1 stream.
+
+    Attributes:
+        first: number of its first frame in the segment.
+        frames: how many frames it has.
+        data: their OBUs, without temporal delimiters.
+        sequence_header: the payload of its sequence header.
+        ends: where in ``data`` the temporal unit of each frame ends.
+    """
+
+    first: int
+    frames: int
+    data: bytes
+    sequence_header: bytes
+    ends: tuple[int, ...]
+
+    @property
+    def temporal_units(self) -> list[bytes]:
+        """The OBUs of each frame."""
+        return [self.data[start:end] for start, end in zip((0, *self.ends[:-1]), self.ends, strict=True)]
+
+
 @dataclasses.dataclass
 class Layer:
     """One layer of one segment.
@@ -53,8 +77,10 @@ class Layer:
         convs: the integers of each CONV, by its index.
         latents: int16 [frames or knots, channels, height, width] of each LATENT and GRID, by its index.
         frames_per_checksum: number of frames that each of ``checksums`` covers.
-        checksums: CRC-32 of the shown RGB bytes, uint32; empty where they were lost from a damaged file.
-        lost: frames whose latents were lost from a damaged file.
+        checksums: CRC-32 of the shown RGB bytes, uint32; empty where there are none, or they were lost from a damaged
+            file.
+        lost: frames whose latents, or whose AV1 frames, were lost from a damaged file.
+        base: the runs of the AV1 stream that a PICTURE shows.
     """
 
     ops: tuple[Op, ...]
@@ -64,6 +90,7 @@ class Layer:
     frames_per_checksum: int
     checksums: npt.NDArray[np.uint32]
     lost: tuple[range, ...] = ()
+    base: tuple[BaseRun, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -80,6 +107,11 @@ class Segment:
     durations: npt.NDArray[np.int64]
     layers: list[Layer]
 
+    @property
+    def has_base(self) -> bool:
+        """Whether layer 0 is an AV1 stream."""
+        return any(isinstance(op, Picture) for op in self.layers[0].ops)
+
 
 @dataclasses.dataclass
 class Stream:
@@ -91,23 +123,30 @@ class Stream:
         video: properties of the whole video.
         segments: at least one.
         metadata: a JSON object.
+        compact: whether the file is in compact form (specification, section 1), which an AV1 stream and the order
+            segment after segment need.
+        track_units: type and payload of each AUDIO and SUBTITLES unit; see :mod:`nvcodec.format.extras`.
         version: of the format, major and minor.
         file_bytes: size of the file.
         entries: where its bytes went; they add up to ``file_bytes``.
         units: its units, in order.
         note: what is missing of a file that is cut inside a layer, or what follows its end; else empty.
         damage: what could not be read of a damaged file, a sentence each.
+        name: of the file that it was read from; else empty.
     """
 
     video: Video
     segments: list[Segment]
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    compact: bool = False
+    track_units: list[tuple[UnitType, bytes]] = dataclasses.field(default_factory=list)
     version: tuple[int, int] = (1, 0)
     file_bytes: int = 0
     entries: list[Entry] = dataclasses.field(default_factory=list)
     units: list[UnitReport] = dataclasses.field(default_factory=list)
     note: str = ""
     damage: list[str] = dataclasses.field(default_factory=list)
+    name: str = dataclasses.field(default="", compare=False)
 
     @property
     def frames(self) -> int:

@@ -14,10 +14,12 @@ MAX_STREAM_WEIGHTS = 2**26  # of all networks
 MAX_STREAM_LATENTS = 2**27  # integers of all latents
 
 
-def survey(units: Sequence[Unit], file_bytes: int, limits: Limits, keep_going: bool) -> dict[int, Network]:
+def survey(units: Sequence[Unit], peak: int, file_bytes: int, limits: Limits, keep_going: bool) -> dict[int, Network]:
     """Read the heads of all segments and networks, and check what they ask for against all limits.
 
-    The order of units is not checked here. With ``keep_going``, networks above the base that break a rule are left out.
+    Of the order of units only that of segments is checked here. ``peak`` is the largest sample of a picture. With
+    ``keep_going``, what comes after the first segment and network, and breaks a rule or lacks what comes before it, is
+    left out.
 
     Returns:
         Each network, by the index of its unit.
@@ -34,18 +36,26 @@ def survey(units: Sequence[Unit], file_bytes: int, limits: Limits, keep_going: b
         if not unit.whole:
             continue
         if unit.header.type == UnitType.SEGMENT:
+            if unit.header.segment != len(segments):
+                if keep_going:
+                    continue  # a segment between is missing
+                raise CorruptStreamError(
+                    f"{unit.where}: segment {unit.header.segment} where {len(segments)} was expected"
+                )
             segments.append((SegmentHead.unpack(unit.cursor()), []))
             frames += segments[-1][0].frames
         elif unit.header.type == UnitType.NETWORK:
             if unit.header.segment >= len(segments):
+                if keep_going:
+                    continue
                 raise CorruptStreamError(f"{unit.where}: there is no segment {unit.header.segment}")
             head, networks = segments[unit.header.segment]
             if unit.header.layer != len(networks):
                 continue  # a network between is missing
             try:
-                network = _network(unit, head, networks)
+                network = _network(unit, head, networks, peak)
             except CorruptStreamError:
-                if not (keep_going and networks):
+                if not (keep_going and (unit.header.segment or networks)):
                     raise
                 continue
             networks.append(network)
@@ -69,8 +79,8 @@ def survey(units: Sequence[Unit], file_bytes: int, limits: Limits, keep_going: b
     return found
 
 
-def _network(unit: Unit, head: SegmentHead, lower: Sequence[Network]) -> Network:
+def _network(unit: Unit, head: SegmentHead, lower: Sequence[Network], peak: int) -> Network:
     """Read a NETWORK unit of the layer above ``lower`` and infer its results."""
     ops = unpack_ops(unit.cursor())
-    tensors = infer(ops, {layer: results for layer, (_, results) in enumerate(lower)}, (head.height, head.width))
+    tensors = infer(ops, {layer: results for layer, (_, results) in enumerate(lower)}, (head.height, head.width), peak)
     return ops, tensors

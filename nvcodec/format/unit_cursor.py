@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from nvcodec.errors import CorruptStreamError, CutStreamError
 from nvcodec.format.accounting import Entry
-from nvcodec.format.units import CRC_BYTES, UNIT_HEADER_BYTES, Unit, UnitType
+from nvcodec.format.units import TRACKS, Unit, UnitType
 
 
 class UnitCursor:
@@ -18,7 +18,7 @@ class UnitCursor:
     Args:
         units: all units of the stream.
         cut: whether the stream ends early, so that units may be missing after the last one.
-        ancillary: called with each METADATA, AUDIO and unknown unit on the way.
+        ancillary: called with each METADATA, AUDIO, SUBTITLES and unknown unit on the way.
         entries: where the bytes of framing went; extended here.
         damage: which units are damaged, a sentence each; extended here.
     """
@@ -62,8 +62,8 @@ class UnitCursor:
                 self.damage.append(f"{unit.where} is damaged")
                 continue
             framing = f"{unit.name} framing and checksum"
-            self.entries.append(Entry(unit.index, "overhead", framing, UNIT_HEADER_BYTES + CRC_BYTES, 0))
-            if unit.known and unit.header.type not in (UnitType.METADATA, UnitType.AUDIO):
+            self.entries.append(Entry(unit.index, "overhead", framing, unit.framing_bytes, 0))
+            if unit.known and unit.header.type not in (UnitType.METADATA, *TRACKS):
                 return unit
             self.ancillary(unit)
         self.gap |= self.cut
@@ -79,6 +79,17 @@ class UnitCursor:
         if unit is None:
             raise CutStreamError(f"the stream ends where {what} was expected")
         return unit
+
+    def peek(self) -> Unit | None:
+        """The next unit, which is still to be read; None at the end."""
+        unit = self.next_or_none()
+        self.push_back(unit)
+        return unit
+
+    def follows(self, kind: UnitType, segment: int, layer: int) -> bool:
+        """Whether the next unit is this one; it is still to be read."""
+        unit = self.peek()
+        return unit is not None and (unit.header.type, unit.header.segment, unit.header.layer) == (kind, segment, layer)
 
     def expected(self, kind: UnitType, segment: int, layer: int) -> Unit | None:
         """The next unit, which must be this one; None where it may be among those that are damaged or cut off.

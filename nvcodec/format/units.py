@@ -9,12 +9,16 @@ import zlib
 from collections.abc import Iterator
 
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, UnsupportedVersionError
-from nvcodec.format.fields import Cursor, Record, i64, u8, u16, u32, u64
+from nvcodec.format.fields import Cursor, Record, i64, only_in, u8, u16, u32, u64
+from nvcodec.samples import BITS, peak_of
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 3
 FEATURE_1_1 = 1  # bit 0 of the required-features mask: tables by rows and GRID, which version 1.1 brought
-FEATURES = FEATURE_1_1  # all bits that this version knows
+FEATURE_1_2 = 2  # bit 1: the compact form, AV1 streams and segment after segment, which version 1.2 brought
+FEATURE_1_3 = 4  # bit 2: pictures with 10 bits, which version 1.3 brought
+FEATURES = FEATURE_1_1 | FEATURE_1_2 | FEATURE_1_3  # all bits that this version knows
+FEATURES_OFFSET = 10  # of the mask, in the file header
 ANCILLARY = 1
 HEADER_BYTES = 18
 MAX_UNITS = 2**20
@@ -31,9 +35,16 @@ class UnitType(enum.IntEnum):
     LATENTS = 5
     CHECKSUMS = 6
     LAYER_END = 7
+    BASE = 8
+    SEGMENT_END = 9
     INDEX = 32
     METADATA = 33
     AUDIO = 34
+    SUBTITLES = 35
+
+
+TRACKS = (UnitType.AUDIO, UnitType.SUBTITLES)
+COMPACT_ONLY = (UnitType.BASE, UnitType.SEGMENT_END)  # unknown in a file of the fixed form
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +53,12 @@ class UnitHeader(Record):
 
     NAME = "unit header"
     type: int = u8()
-    flags: int = u8()
+    flags: int = only_in(False, u8())
     segment: int = u16()
     layer: int = u8()
     length: int = u64()
 
 
-UNIT_HEADER_BYTES = 13
 CRC_BYTES = 4
 
 
@@ -57,21 +67,29 @@ class Unit:
     """A unit as it lies in the file.
 
     Attributes:
+        header: its fields; in the compact form ``flags`` are those that its type implies.
+        payload: what it holds.
         index: number of units before it.
         offset: its first byte, counted from the start of the file.
+        header_bytes: length of the header.
         whole: whether its checksum matches.
+        compact: whether the file is in compact form.
     """
 
     header: UnitHeader
     payload: memoryview
     index: int
     offset: int
+    header_bytes: int
     whole: bool
+    compact: bool
 
     @property
     def known(self) -> bool:
-        """Whether this version knows its type."""
-        return self.header.type in UnitType._value2member_map_
+        """Whether its type is known in a file of this form."""
+        return self.header.type in UnitType._value2member_map_ and (
+            self.compact or self.header.type not in COMPACT_ONLY
+        )
 
     @property
     def name(self) -> str:
@@ -84,9 +102,14 @@ class Unit:
         return f"{self.name} at byte {self.offset}"
 
     @property
+    def framing_bytes(self) -> int:
+        """Bytes of header and checksum."""
+        return self.header_bytes + CRC_BYTES
+
+    @property
     def bytes(self) -> int:
         """Bytes of header, payload and checksum."""
-        return UNIT_HEADER_BYTES + len(self.payload) + CRC_BYTES
+        return self.framing_bytes + len(self.payload)
 
     @property
     def end(self) -> int:
@@ -95,7 +118,7 @@ class Unit:
 
     def cursor(self) -> Cursor:
         """A cursor at the start of its payload."""
-        return Cursor(self.payload, self.where)
+        return Cursor(self.payload, self.where, self.compact)
 
     def check_is(self, kind: UnitType, segment: int, layer: int) -> None:
         """Check what the unit is.
@@ -116,7 +139,7 @@ class Video(Record):
     """Properties of the whole video (VIDEO unit)."""
 
     NAME = "VIDEO"
-    sample_format: int = u8(0, 0)
+    sample_format: int = u8(0, 1)
     primaries: int = u8()
     transfer: int = u8()
     matrix: int = u8()
@@ -126,6 +149,24 @@ class Video(Record):
     time_base_num: int = u32(1)
     time_base_den: int = u32(1)
     seed: int = u32()
+    order: int = only_in(True, u8(0, 1))
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample of the pictures."""
+        return BITS[self.sample_format]
+
+    @property
+    def peak(self) -> int:
+        """The largest sample."""
+        return peak_of(self.bits)
+
+
+class Order(enum.IntEnum):
+    """Orders of units (section 3)."""
+
+    BY_LAYER = 0
+    BY_SEGMENT = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,20 +194,46 @@ class LatentsHead(Record):
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerEnd(Record):
-    """The fixed part of a LAYER_END unit; the SHA-256 of all bytes before the unit follows."""
+class BaseHead(Record):
+    """The fixed part of a BASE unit: a run of frames of an AV1 stream, which decode without those of others."""
 
-    NAME = "LAYER_END"
+    NAME = "BASE"
+    codec: int = u8()
+    first: int = u32()
+    frames: int = u32(1)
+
+
+CODEC_AV1 = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class EndMark(Record):
+    """The fixed part of a LAYER_END or SEGMENT_END unit; the SHA-256 of all bytes before the unit follows."""
+
+    NAME = "end mark"
     units: int = u32()
 
 
 HASH_BYTES = 32
+COMPACT_HASH_BYTES = 8  # the first ones
 
 
-def pack_file_header() -> bytes:
-    """Encode magic, version, required features and CRC-32."""
-    head = MAGIC + bytes([MAJOR, MINOR]) + FEATURES.to_bytes(4, "little")
+def pack_file_header(compact: bool = False, sample_format: int = 0) -> bytes:
+    """Encode magic, the version and the features that a form and a sample format require, and CRC-32."""
+    minor = 3 if sample_format else 2 if compact else 1
+    features = FEATURE_1_1 | FEATURE_1_2 * bool(compact) | FEATURE_1_3 * bool(sample_format)
+    head = MAGIC + bytes([MAJOR, minor]) + features.to_bytes(4, "little")
     return head + zlib.crc32(head).to_bytes(4, "little")
+
+
+def is_compact(data: bytes | memoryview) -> bool:
+    """Return whether a file, whose header has been checked, is in compact form."""
+    return bool(features_of(data) & FEATURE_1_2)
+
+
+def features_of(data: bytes | memoryview) -> int:
+    """Return the mask of required features of a file."""
+    return int.from_bytes(data[FEATURES_OFFSET : FEATURES_OFFSET + 4], "little")
 
 
 def check_file_header(data: bytes) -> tuple[int, int]:
@@ -183,23 +250,28 @@ def check_file_header(data: bytes) -> tuple[int, int]:
         raise CorruptStreamError(f"the file ends inside its header, after {len(data)} bytes")
     major, minor = data[8], data[9]
     damaged = zlib.crc32(data[:14]) != int.from_bytes(data[14:18], "little")
-    if major != MAJOR or (damaged and minor != MINOR):
+    if major != MAJOR or (damaged and minor > MINOR):
         raise UnsupportedVersionError(
             f"format version {major}.{minor} is not supported; this decoder reads {MAJOR}.{MINOR}"
         )
     if damaged:
         raise CorruptStreamError("the file header is damaged: its checksum does not match")
-    unknown = int.from_bytes(data[10:14], "little") & ~FEATURES
+    unknown = features_of(data) & ~FEATURES
     if unknown:
         raise UnsupportedVersionError(f"the stream needs features this decoder lacks (mask {unknown:#x})")
     return major, minor
 
 
-def pack_unit(kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0) -> bytes:
+def pack_unit(kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0, compact: bool = False) -> bytes:
     """Encode a unit: header, payload and checksum."""
-    flags = ANCILLARY if kind >= UnitType.INDEX else 0
-    body = UnitHeader(kind, flags, segment, layer, len(payload)).pack() + payload
-    return body + zlib.crc32(body).to_bytes(4, "little")
+    body = UnitHeader(type=kind, flags=_flags(kind), segment=segment, layer=layer, length=len(payload)).pack(compact)
+    body += payload
+    return body + zlib.crc32(body).to_bytes(CRC_BYTES, "little")
+
+
+def _flags(kind: int) -> int:
+    """The flags of a unit of a known type, or of any type in the compact form."""
+    return ANCILLARY if kind >= UnitType.INDEX else 0
 
 
 def split_units(data: memoryview) -> Iterator[Unit]:
@@ -226,11 +298,10 @@ def split_units(data: memoryview) -> Iterator[Unit]:
 def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
     """Find the units of a stream that may be damaged, including those that are not whole (specification, section 10.1).
 
-    What follows the last whole LAYER_END or INDEX is left out if none of its units is whole.
+    What follows the last whole LAYER_END, SEGMENT_END or INDEX is left out if none of its units is whole.
 
     Returns:
-        The units, and whether the stream ends early: the data end, or can be followed no further, before a LAYER_END or
-        INDEX.
+        The units, and whether the stream ends early: the data end, or can be followed no further, before one of these.
 
     Raises:
         UnsupportedVersionError: an unknown critical unit.
@@ -245,7 +316,7 @@ def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
             units.append(unit)
             offset = unit.end
     last = next((unit for unit in reversed(units) if unit.whole), None)
-    if last and last.header.type in (UnitType.LAYER_END, UnitType.INDEX):
+    if last and last.header.type in (UnitType.LAYER_END, UnitType.SEGMENT_END, UnitType.INDEX):
         return units[: last.index + 1], False
     return units, True
 
@@ -259,16 +330,23 @@ def _unit_at(data: memoryview, offset: int, index: int) -> Unit:
     """
     if data[offset : offset + len(MAGIC)] == MAGIC:
         raise CorruptStreamError(f"another stream follows at byte {offset}: files must not be concatenated")
-    cursor = Cursor(data[offset:], f"the unit at byte {offset}")
-    if cursor.left < UNIT_HEADER_BYTES:
-        raise CutStreamError(f"the stream ends inside the unit at byte {offset}")
-    header = UnitHeader.unpack(cursor)
+    compact = is_compact(data)
+    cursor = Cursor(data[offset:], f"the unit at byte {offset}", compact)
+    try:
+        header = UnitHeader.unpack(cursor)
+    except CorruptStreamError:
+        if compact and cursor.left:
+            raise  # a number that is not a varint, or too large
+        raise CutStreamError(f"the stream ends inside the unit at byte {offset}") from None
+    if compact:
+        header = dataclasses.replace(header, flags=_flags(header.type))
+    header_bytes = cursor.position
     if cursor.left < header.length + CRC_BYTES:
         raise CutStreamError(f"the stream ends inside the unit at byte {offset}")
     payload = cursor.take(header.length)
-    stated = cursor.integer("I")
-    whole = zlib.crc32(data[offset : offset + UNIT_HEADER_BYTES + header.length]) == stated
-    return Unit(header, payload, index, offset, whole)
+    stated = int.from_bytes(cursor.take(CRC_BYTES), "little")
+    whole = zlib.crc32(data[offset : offset + header_bytes + header.length]) == stated
+    return Unit(header, payload, index, offset, header_bytes, whole, compact)
 
 
 def _check_type(unit: Unit) -> None:

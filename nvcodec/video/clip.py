@@ -8,6 +8,8 @@ from fractions import Fraction
 import torch
 
 from nvcodec.errors import UsageError
+from nvcodec.samples import bits_of
+from nvcodec.tracks import NO_EXTRAS, NO_HDR, Extras, Hdr
 from nvcodec.video.frames import Frames
 
 UNSPECIFIED = 2  # code point of primaries, transfer and matrix (ITU-T H.273)
@@ -33,11 +35,13 @@ class Clip:
     """Frames with their time stamps and the properties of their source.
 
     Attributes:
-        frames: RGB, uint8 [frames, 3, height, width], in memory or in a temporary file.
+        frames: RGB [frames, 3, height, width], uint8, or with 10 bits uint16, in memory or in a temporary file.
         ticks: presentation time and duration of each frame, in units of ``time_base``.
         time_base: seconds per tick.
         color: colour coding of the source.
         sample_aspect: width of a sample divided by its height.
+        extras: audio, subtitles, chapters and tags that belong to the frames.
+        hdr: what the source says of its display and light.
 
     Raises:
         UsageError: the frames have another type or shape, or there is not one time stamp per frame.
@@ -48,14 +52,17 @@ class Clip:
     time_base: Fraction
     color: Color = Color()
     sample_aspect: Fraction = Fraction(1)
+    extras: Extras = NO_EXTRAS
+    hdr: Hdr = NO_HDR
 
     def __post_init__(self) -> None:
         frames = self.frames
         if isinstance(frames, torch.Tensor) and (
-            frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3
+            frames.dtype not in (torch.uint8, torch.uint16) or frames.ndim != 4 or frames.shape[1] != 3
         ):
             raise UsageError(
-                f"frames must be uint8 [frames, 3, height, width], got {frames.dtype} {tuple(frames.shape)}"
+                "frames must be uint8 [frames, 3, height, width], or uint16 with 10 bits, "
+                f"got {frames.dtype} {tuple(frames.shape)}"
             )
         if len(self.ticks) != len(self.frames):
             raise UsageError(f"{len(self.ticks)} time stamps for {len(self.frames)} frames")
@@ -69,6 +76,11 @@ class Clip:
     def height(self) -> int:
         """Height of the frames in pixels."""
         return self.frames.shape[2]
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample."""
+        return bits_of(self.frames)
 
     @property
     def seconds(self) -> float:

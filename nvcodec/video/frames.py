@@ -17,9 +17,9 @@ from nvcodec.memory import machine_memory
 class StoredFrames:
     """Frames in an unnamed temporary file, which lives as long as this object.
 
-    Stands in for a tensor [frames, channels, height, width]: it has ``len``, ``shape``, iteration, and indexing with an
-    integer or a list of integers. The file is read rather than mapped, because mapped pages count as the memory of the
-    process; the operating system caches what fits.
+    Stands in for a tensor [frames, channels, height, width]: it has ``len``, ``shape``, ``dtype``, iteration,
+    and indexing with an integer or a list of integers. The file is read rather than mapped, because mapped pages count
+    as the memory of the process; the operating system caches what fits.
 
     Args:
         size: channels, height and width of a frame.
@@ -27,7 +27,7 @@ class StoredFrames:
     """
 
     def __init__(self, size: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> None:
-        self._size, self._dtype = size, dtype
+        self._size, self.dtype = size, dtype
         self._count = 0
         self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="nvcodec-"))  # noqa: SIM115 (lives as long as self)
         weakref.finalize(self, self._file.close)
@@ -38,7 +38,7 @@ class StoredFrames:
         Raises:
             InputError: the disk is full.
         """
-        assert picture.shape == self._size and picture.dtype == self._dtype
+        assert picture.shape == self._size and picture.dtype == self.dtype
         try:
             self._file.write(picture.contiguous().numpy().data)
             self._file.flush()
@@ -57,7 +57,7 @@ class StoredFrames:
     def __getitem__(self, frames: int | Sequence[int]) -> torch.Tensor:
         if isinstance(frames, int):
             return self[[frames]][0]
-        pictures = torch.empty((len(frames), *self._size), dtype=self._dtype)
+        pictures = torch.empty((len(frames), *self._size), dtype=self.dtype)
         for picture, frame in zip(pictures, frames, strict=True):
             if not 0 <= frame < self._count:
                 raise IndexError(f"frame {frame} of {self._count}")
@@ -70,7 +70,8 @@ class StoredFrames:
         return (self[frame] for frame in range(self._count))
 
 
-#: Pictures of a clip, usually uint8 [frames, 3, height, width]; masks and reference pictures come in other types.
+#: Pictures of a clip, usually uint8 or uint16 [frames, 3, height, width]; masks and reference pictures come in other
+#: types.
 Frames = torch.Tensor | StoredFrames
 
 

@@ -20,7 +20,7 @@ def change(frames: Frames) -> float:
     detail of two pictures divided by the sum of their squares, over at most 32 pairs spread over the clip.
 
     Args:
-        frames: uint8 [frames, 3, height, width].
+        frames: samples [frames, 3, height, width].
 
     Returns:
         0 for a still clip, 1 where the two are independent, up to 2 where one is the negative of the other.

@@ -16,7 +16,10 @@ import nvcodec
 from nvcodec.cli.main import run
 from nvcodec.format.stream_reader import read_stream
 
-KINDS = {"weights", "skip_weights", "embeddings", "skip_features", "grids", "side_info", "overhead"}
+KINDS = {
+    *("base", "weights", "skip_weights", "embeddings", "skip_features", "grids", "audio", "subtitles"),
+    *("side_info", "overhead"),
+}
 
 
 @pytest.fixture
@@ -56,10 +59,20 @@ def test_encode_decode_info_compare(source: Path, tmp_path: Path, capfd: pytest.
     assert compared["ms_ssim"] is None
     assert compared["frames"] == 3
     assert {"psnr_y", "ssim", "bits_per_pixel", "worst_frame"} <= set(compared)
-    assert run(["compare", str(source), out]) == 2
+    assert compared["psnr_611"] == pytest.approx(
+        (6 * compared["psnr_y"] + compared["psnr_cb"] + compared["psnr_cr"]) / 8
+    )
+    assert run(["compare", str(source), out, "--json"]) == 0  # the file states its part of the source
+    assert json.loads(capfd.readouterr().out) == compared
+    assert run(["compare", str(source), out, "--frames", "2"]) == 2
+    capfd.readouterr()
     for command in (["info", out], ["compare", str(source), out, *common]):
         assert run(command) == 0
-        assert capfd.readouterr().out
+        shown = capfd.readouterr().out
+        assert shown
+    assert shown.startswith(
+        "PSNR {psnr_rgb:.3f} dB (RGB), {psnr_y:.3f} dB (Y), {psnr_611:.3f} dB (6:1:1); worst".format(**compared)
+    )
 
 
 def test_decode(tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +92,7 @@ def test_decode(tiny_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[st
 
 def test_pipes(tiny_file: Path, source: Path) -> None:
     command = [sys.executable, "-m", "nvcodec"]
-    raw = subprocess.run([*command, "decode", str(tiny_file), "-o", "-"], capture_output=True, check=True)
+    raw = subprocess.run([*command, "decode", tiny_file, "-o", "-", "--format", "rgb"], capture_output=True, check=True)
     assert hashlib.md5(raw.stdout).hexdigest() == md5_of(tiny_file.read_bytes())
     encode = [*command, "encode", str(source), "-o", "-", "--size", "6k", "--steps", "2"]
     made = subprocess.run(encode, capture_output=True, check=True)
@@ -206,7 +219,7 @@ def test_a_real_clip(clips: Path, tmp_path: Path, capfd: pytest.CaptureFixture[s
     """A small end-to-end fit on a real clip, through the command line."""
     out, pick = str(tmp_path / "out.sdmn"), ["--crop", "1280x640", "--scale", "64x32", "--frames", "8"]
     bunny = str(clips / "bigbuckbunny.mp4")
-    assert run(["encode", bunny, "-o", out, "--size", "30k", "--epochs", "40", *pick]) == 0
+    assert run(["encode", bunny, "-o", out, "--size", "30k", "--epochs", "40", "--no-audio", *pick]) == 0
     assert run(["compare", bunny, out, *pick, "--json"]) == 0
     compared = json.loads(capfd.readouterr().out)
     assert compared["psnr_rgb"] > 24

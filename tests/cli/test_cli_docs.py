@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,3 +50,30 @@ def test_a_page_without_a_mark_is_refused(tool: ModuleType) -> None:
         tool.updated(page.replace("<!-- end of info -->\n", ""))
     with pytest.raises(ValueError, match="play"):
         tool.updated(f"{page}<!-- play -->\n")
+
+
+def test_the_manual_is_up_to_date(tmp_path: Path) -> None:
+    pytest.importorskip("click_man")
+    script = f"import make_man; make_man.write(make_man.Path({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT / "tools", check=True)
+    made = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert made.keys() == {"nvcodec.1", *(f"nvcodec-{name}.1" for name in COMMANDS)}
+    assert {path.name: path.read_text() for path in (ROOT / "docs" / "man").iterdir()} == made
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"), [("nvcodec ver", {"plain,verify"}), ("nvcodec encode --pre", {"plain,--preset"})]
+)
+def test_shells_complete_commands_and_options(line: str, expected: set[str]) -> None:
+    words = line.split()
+    asked = {"_NVCODEC_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    command = [sys.executable, "-c", "import nvcodec.cli.main as main; main.main()"]
+    done = subprocess.run(command, env={**os.environ, **asked}, stdout=subprocess.PIPE, text=True, check=False)
+    assert set(done.stdout.split()) == expected
+
+
+def test_shells_complete_files() -> None:
+    asked = {"_NVCODEC_COMPLETE": "bash_complete", "COMP_WORDS": "nvcodec info x", "COMP_CWORD": "2"}
+    command = [sys.executable, "-c", "import nvcodec.cli.main as main; main.main()"]
+    done = subprocess.run(command, env={**os.environ, **asked}, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.stdout.split() == ["file,x"]

@@ -39,8 +39,8 @@ def test_threads(video: Video, expected: list[torch.Tensor], monkeypatch: pytest
     made = threading.Barrier(2)
 
     class Slow(decoder.ExactNetwork):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
             try:  # let another thread build its network meanwhile
                 made.wait(0.05)
             except threading.BrokenBarrierError:
@@ -67,14 +67,14 @@ def test_iterating_in_several_threads(video: Video, expected: list[torch.Tensor]
 def test_a_network_that_another_thread_replaces(video: Video, expected: list[torch.Tensor]) -> None:
     """The cache changes between looking up a network and using it."""
 
-    class Fleeting(dict[int, Any]):
+    class Fleeting(dict[tuple[int, int], Any]):
         def __contains__(self, key: object) -> bool:
             found = super().__contains__(key)
             self.clear()
             return found
 
     assert torch.equal(video[0], expected[0])
-    video._networks = Fleeting(video._networks)
+    video._networks.kept = Fleeting(video._networks.kept)
     assert torch.equal(video[1], expected[1])
 
 
@@ -97,9 +97,9 @@ def test_workers(video: Video, expected: list[torch.Tensor], method: str, worker
 
 def test_a_copy_has_no_networks(video: Video, expected: list[torch.Tensor]) -> None:
     assert torch.equal(video[3], expected[3])
-    assert video._networks
+    assert video._networks.kept
     again = copy.copy(video)
-    assert not again._networks
+    assert not again._networks.kept
     assert torch.equal(again[3], expected[3])
 
 

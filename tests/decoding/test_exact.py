@@ -223,7 +223,7 @@ def test_kernels_agree_with_int64(seed: int, channels: int, out: int, height: in
     w = rng.integers(-127, 128, (out, channels, height, width))
     limit = (2**24 - 1) // int(np.abs(w).sum((1, 2, 3)).max() or 1)
     limit = min(limit, 2047)
-    x = rng.integers(-limit, limit + 1, (batch, channels, 7, 11))
+    x = rng.integers(-limit, limit + 1, (batch, channels, *rng.integers(6, 12, 2)))
     padded = np.pad(x[0], ((0, 0), (height // 2,) * 2, (width // 2,) * 2))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), (1, 2))
     expected = np.einsum("cyxuv,ocuv->oyx", windows, w)
@@ -234,6 +234,24 @@ def test_kernels_agree_with_int64(seed: int, channels: int, out: int, height: in
         plain = unfold_convolution(tensor, weight, bias)
     assert (ours[0].numpy() == expected).all()
     assert torch.equal(ours, plain)
+
+
+@pytest.mark.parametrize("out", [1, 3, 4, 5])
+@pytest.mark.parametrize("size", [(2, 2), (6, 10), (7, 10), (6, 11), (7, 11)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_ways_of_the_library(out: int, size: tuple[int, int], kernel: int) -> None:
+    """By whichever way the library's kernel is called, its result is exact, so that it is used."""
+    generator = torch.Generator().manual_seed(out)
+    weight, bias, x = (
+        torch.randint(-40, 41, shape, generator=generator).float()
+        for shape in ((out, 6, kernel, kernel), (out,), (2, 6, *size))
+    )
+    convolution = Convolution(weight, bias, -40, 40)
+    with exact_arithmetic(CPU):
+        result = convolution(x.contiguous(memory_format=torch.channels_last))
+        assert torch.equal(result, unfold_convolution(x, weight, bias))
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    assert convolution.trusted == {tuple(x.shape): True}
 
 
 def test_a_kernel_that_is_not_exact_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

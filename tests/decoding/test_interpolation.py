@@ -25,7 +25,8 @@ from nvcodec.format.arithmetic.interpolation import between
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import write_stream
 from nvcodec.metrics import psnr
-from nvcodec.video.source import Selection, read_clip
+from nvcodec.video.selection import Selection
+from nvcodec.video.source import read_clip
 
 CLIP = moving_squares(9, 32, 40)
 
@@ -91,7 +92,7 @@ def test_at_any_rate(seed: int) -> None:
         if time == start or frame == len(video) - 1:
             expected = frames[frame]
         else:
-            expected = video._network(0).decode([frame + Fraction(time - start, duration)])[0]
+            expected = video.decode_positions(0, [frame + Fraction(time - start, duration)])[0]
         assert torch.equal(picture, expected)
     assert number == -(-int(stream.segments[0].durations.sum()) // 4) - 1
     for wrong in (Fraction(0), Fraction(-1), Fraction(10**12)):
@@ -132,7 +133,7 @@ def test_an_encode_of_every_second_frame(tmp_path: Path, capfd: pytest.CaptureFi
     assert len(read_clip(tmp_path / "even.mkv").frames) == 18  # four times 80 ms, and 40 ms
     assert command(["decode", out, "--md5", "--interpolate", "2", "--start", "1"]) == 2
     assert command(["decode", out, "--md5", "--interpolate", "2", "--fps", "30"]) == 2
-    for wrong in (["--unseen"], ["--every", "3", "--unseen"], ["--every", "3"]):
+    for wrong in (["--frames", "9", "--unseen"], ["--every", "3", "--unseen"], ["--every", "3"]):
         assert command(["compare", source, out, "--device", "cpu", *wrong]) == 2
 
 

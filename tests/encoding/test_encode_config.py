@@ -15,7 +15,7 @@ from nvcodec import EncodeConfig, UsageError
 from nvcodec.cli.main import run as command
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"size": None}, "give one of `size`, `target_size`, `bitrate` and `target_psnr`"),
+    ({"size": None, "base": "none"}, "give one of `size`, `target_size`, `bitrate` and `target_psnr`"),
     *[
         ({"size": None, **two}, "three ways to end; give one of them")
         for two in (
@@ -28,11 +28,36 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     *[({"bitrate": bad}, "`bitrate` must be positive, got") for bad in (0.0, -1.0, math.inf, math.nan)],
     *[({"target_psnr": bad}, "`target_psnr` takes dB between 0 and 100") for bad in (0.0, -1.0, 100.0, math.nan)],
     *[
-        ({"size": "8k,8k", **target}, "layers are made by `size` alone, without a target")
+        ({"size": "8k,8k", "base": base, **target}, "layers are made by `size` alone, without a target")
+        for base in ("none", "av1")
         for target in ({"target_size": 9}, {"bitrate": 9.0}, {"target_psnr": 9.0})
     ],
     ({"onto": "below.sdmn", "target_psnr": 9.0}, "layers are made by `size` alone"),
-    ({"onto": "below.sdmn", "size": None, "target_psnr": 9.0}, "layers are made by `size` alone"),
+    ({"onto": "below.sdmn", "size": None, "base": "none", "target_psnr": 9.0}, "layers are made by `size` alone"),
+    (
+        {"size": None, "onto": "below.sdmn"},
+        '`onto` means nothing with an AV1 stream; `base="none"` makes a network alone',
+    ),
+    *[
+        ({"size": None, name: value}, f"`{name}` means nothing with an AV1 stream")
+        for name, value in (
+            ("epochs", 9.0),
+            ("skip", "none"),
+            ("block", "rep"),
+            ("z_gain", 1.0),
+            ("grids", 0.5),
+            ("init", "x"),
+        )
+    ],
+    ({"crf": 30.0}, '`crf` means nothing without an AV1 stream; `base="av1"` makes one'),
+    ({"tune": "rgb"}, "`tune` means nothing without an AV1 stream"),
+    *[
+        ({"size": None, "crf": bad}, "`crf` takes 0 to 63 in steps of 0.25, got")
+        for bad in (-1.0, 63.25, 30.1, math.nan)
+    ],
+    ({"size": None, "tune": "vmaf"}, "`tune` is one of ycc, rgb, ssim; got 'vmaf'"),
+    ({"base": "some.mp4", "crf": 30.0}, "the AV1 stream of a file is kept as it is; leave out `crf` and targets"),
+    ({"base": "some.mp4", "target_psnr": 30.0}, "the AV1 stream of a file is kept as it is"),
     ({"size": "8k,x"}, "`size` takes a number of parameters such as 300k or 0.75M, got 'x'"),
     *[
         (two, "`preset`, `epochs` and `steps` say the same thing")
@@ -73,6 +98,10 @@ def test_refused(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [
+        {},
+        {"crf": 0.0},
+        {"crf": 62.75, "tune": "rgb", "size": "2k,3k", "base": "av1"},
+        {"base": "some.mp4", "size": "2k"},
         {"target_size": 1},
         {"target_size": [9, 2**40 - 1]},
         {"bitrate": 0.1},
@@ -142,7 +171,8 @@ def test_the_frame_rate_fits_into_a_file() -> None:
     [
         (["--size", "8k", "--lambda", "30"], "--lambda takes dB from 0 to 20, got 30.0"),
         (["--size", "x"], "--size takes a number of parameters"),
-        ([], "give one of --size, --target-size, --bitrate and --target-psnr"),
+        (["--base", "none"], "give one of --size, --target-size, --bitrate and --target-psnr"),
+        (["--size", "8k", "--crf", "30"], "--crf means nothing without an AV1 stream; --base av1 makes one"),
         (["--bitrate", "9k", "--target-psnr", "9"], "--target-size, --bitrate and --target-psnr are three ways to end"),
         (["--size", "8k", "--steps", "9", "--epochs", "9"], "--preset, --epochs and --steps say the same thing"),
         (["--size", "8k", "--z-gain", "17"], "--z-gain takes a number from 0 to 16, got 17.0"),
@@ -180,3 +210,21 @@ def test_the_command_line_speaks_of_flags(
         said = said.replace(names[name], name)
     assert message in said
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "file", "trade_off"),
+    [
+        ({}, True, None, 4.0),
+        ({"target_psnr": 30.0}, True, None, 4.0),
+        ({"size": "8k"}, False, None, 1.5),
+        ({"size": "8k", "target_size": 9000}, False, None, 1.5),
+        ({"size": "2k", "base": "av1", "rd_lambda": 1.0}, True, None, 1.0),
+        ({"base": "none", "target_size": 9000}, False, None, 1.5),
+        ({"base": "some.mp4"}, True, "some.mp4", 4.0),
+        ({"base": Path("some.ivf")}, True, "some.ivf", 4.0),
+    ],
+)
+def test_kinds_of_file(options: dict[str, Any], kind: bool, file: str | None, trade_off: float) -> None:
+    config = EncodeConfig(**options)
+    assert (config.has_av1, config.base_file, config.lambda_db) == (kind, file, trade_off)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 from collections.abc import Sequence
 from fractions import Fraction
@@ -37,23 +38,25 @@ class Layer:
 
     made: list[Layer]
     interrupted_at: int | None
+    now: float
 
     def __init__(
         self,
         task: Any,
         parameters: int | None,
         lower_layers: bytes,
-        seconds: float | None,
         resume_from: Path | None = None,
         init: object = None,
     ) -> None:
-        self.task, self.parameters, self.lower_layers, self.seconds = task, parameters, lower_layers, seconds
+        self.task, self.parameters, self.lower_layers = task, parameters, lower_layers
+        self.seconds = 0.0
         self.resume_from, self.init = resume_from, init
         self.interrupted = len(self.made) == self.interrupted_at
         self.made.append(self)
 
     def run(self) -> list[Any]:
-        self.task.clock.seconds["fitting"] = self.task.clock.seconds.get("fitting", 0.0) + 1
+        self.seconds = self.task.clock.left
+        Layer.now += 1
         return [types.SimpleNamespace(data=f"{self.parameters}".encode())]
 
 
@@ -65,7 +68,8 @@ def layers_of(
     output: Path | None = None,
 ) -> list[Layer]:
     """The layers that an encode fits."""
-    Layer.made, Layer.interrupted_at = [], interrupted_at
+    Layer.made, Layer.interrupted_at, Layer.now = [], interrupted_at, 0.0
+    monkeypatch.setattr("nvcodec.encoding.clock.time", types.SimpleNamespace(monotonic=lambda: Layer.now))
     monkeypatch.setattr(encode_job, "LayerJob", Layer)
     job = EncodeJob(CLIP, output, config)
     task = job.make_task(CLIP, SQUARED_ERROR, lambda: False)
@@ -81,7 +85,7 @@ def test_each_layer_stands_on_the_file_of_the_one_before(monkeypatch: pytest.Mon
     assert [layer.parameters for layer in layers] == [9000, 8000, 7000]
     assert [layer.lower_layers for layer in layers] == [b"", b"9000", b"8000"]
     assert [layer.init for layer in layers] == ["init", None, None]
-    assert [layer.seconds for layer in layers] == [None] * 3
+    assert [layer.seconds for layer in layers] == [math.inf] * 3
 
 
 def test_layers_are_added_to_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,20 +119,15 @@ def test_layers_share_the_time(monkeypatch: pytest.MonkeyPatch, options: dict[st
     assert [layer.seconds for layer in layers] == pytest.approx(shares)
 
 
-def test_a_layer_has_some_time_even_if_none_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = layers_of(monkeypatch, EncodeConfig(time_limit=0.5, size="5k,5k"))
-    assert layers[1].seconds == 1e-3
-
-
 def layer_job(config: EncodeConfig, parameters: int | None, lower_layers: bytes = b"") -> LayerJob:
     task = EncodeJob(CLIP, None, config).make_task(CLIP, SQUARED_ERROR, lambda: False)
-    return LayerJob(task, parameters, lower_layers, 7.0)
+    return LayerJob(task, parameters, lower_layers)
 
 
 def test_a_layers_task() -> None:
     job = layer_job(EncodeConfig(size="8k", steps=9, seed=3, block="rep", rd_lambda=2.0), 8000)
     assert dataclasses.replace(job.options, bfloat16=False) == dataclasses.replace(
-        job.task.options, seconds=7.0, steps=9, seed=3, rep=True, rd_lambda=2.0, batch=1, bfloat16=False
+        job.task.options, seconds=None, steps=9, seed=3, rep=True, rd_lambda=2.0, batch=1, bfloat16=False
     )
     assert job.task.still  # the shading moves slowly
     noise = torch.randint(0, 256, (9, 3, 32, 40), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
@@ -141,9 +140,9 @@ def test_one_network_serves_all_sizes_of_a_ladder() -> None:
     """That of their geometric mean."""
     asked: list[int] = []
     sizing = cast(Sizing, types.SimpleNamespace(for_bytes=lambda file_bytes: asked.append(file_bytes) or 5))
-    assert layer_job(EncodeConfig(target_size=[4000, 9000, 5000]), None).choose_parameters(sizing) == 5
-    layer_job(EncodeConfig(target_size=4000), None).choose_parameters(sizing)
-    layer_job(EncodeConfig(bitrate=400_000.0), None).choose_parameters(sizing)
+    assert layer_job(EncodeConfig(base="none", target_size=[4000, 9000, 5000]), None).choose_parameters(sizing) == 5
+    layer_job(EncodeConfig(base="none", target_size=4000), None).choose_parameters(sizing)
+    layer_job(EncodeConfig(base="none", bitrate=400_000.0), None).choose_parameters(sizing)
     assert asked == [6000, 4000, 8000]
 
 
@@ -151,7 +150,7 @@ def test_one_network_serves_all_sizes_of_a_ladder() -> None:
 def test_the_size_for_a_quality_is_that_of_a_fit_of_ordinary_length(options: dict[str, Any], steps: int) -> None:
     asked: list[Any] = []
     sizing = cast(Sizing, types.SimpleNamespace(for_psnr=lambda *arguments: asked.append(arguments) or 5))
-    assert layer_job(EncodeConfig(target_psnr=30.0, **options), None).choose_parameters(sizing) == 5
+    assert layer_job(EncodeConfig(base="none", target_psnr=30.0, **options), None).choose_parameters(sizing) == 5
     assert asked[0][0] == 30.0
     assert asked[0][2].steps == steps
 
@@ -169,7 +168,7 @@ class Ladder(LayerJob):
 
 
 def test_the_files_of_a_ladder_begin_with_the_same_fit() -> None:
-    config = EncodeConfig(target_size=[4000, 5000, 6000], steps=20)
+    config = EncodeConfig(base="none", target_size=[4000, 5000, 6000], steps=20)
     task = EncodeJob(CLIP, None, config).make_task(CLIP, SQUARED_ERROR, lambda: False)
     job = Ladder(task, 8000, b"", None)
     job.fit, job.states = Fit(FRAMES, solve(8000, 40, 32, 4), job.options, torch.device("cpu")), []

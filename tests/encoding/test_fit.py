@@ -52,7 +52,7 @@ def test_fitting_learns_and_integers_cost_little() -> None:
     clip = moving_squares(6, 48, 64)
     seen: list[Progress] = []
     options = FitOptions(steps=150)  # 37 dB, where rounding costs 0.5
-    encoded = nvcodec.encode(clip, size=30_000, steps=150, rd_lambda=0, device="cpu", report=seen.append)
+    encoded = nvcodec.encode(clip, size=30_000, steps=150, rd_lambda=0, device="cpu", progress=seen.append)
     plain_fit = Fit(clip, encoded.shape, dataclasses.replace(options, quantised_share=0.0), CPU)
     run(plain_fit)
     plain = plain_fit.finish()

@@ -114,7 +114,7 @@ def test_interrupted_in_the_second_layer(tmp_path: Path, three: Encoded, step: i
     options = {"size": "8k,8k,8k", "steps": 120, "device": "cpu"}
     out = tmp_path / "out.sdmn"
     with pytest.raises(Interrupted):
-        nvcodec.encode(CLIP, out, report=InterruptAt(step, fit=1), **options)
+        nvcodec.encode(CLIP, out, progress=InterruptAt(step, fit=1), **options)
     for other in ({"size": "8k"}, {"size": "8k", "onto": another_file(tmp_path)}):
         with pytest.raises(UsageError, match="other layers"):
             nvcodec.encode(CLIP, out, resume=True, steps=120, device="cpu", **other)  # type: ignore[arg-type]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from conftest import moving_squares, write_clip
+from conftest import few_crops, moving_squares, write_clip
 
 import nvcodec
 from nvcodec.cli.main import run as command
 from nvcodec.encoding.encode_config import LOSSES
-from nvcodec.encoding.fit.losses import PictureLoss, identity
+from nvcodec.encoding.fit.losses import PictureLoss, checked, identity
 from nvcodec.errors import UsageError
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.metrics import psnr, ssim
@@ -75,6 +76,44 @@ def test_identity() -> None:
     names = {identity(PictureLoss(name)) for name in LOSSES}
     assert len(names | {identity(PictureLoss("l2", masks())), identity(PictureLoss("l2", CLIP))}) == 5
     assert identity(PictureLoss("l2", masks())) == identity(PictureLoss("l2", masks()))
+
+
+@pytest.mark.parametrize("base", ["none", "av1"])
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda a, b, _: (a.detach() - b).square().mean(), "the loss has no gradient: it must be computed with torch"),
+        (lambda a, b, _: (a - b).square().mean().item(), "the loss must be a tensor of one number, got float"),
+        (
+            lambda a, b, _: (a - b).square().mean((2, 3)),
+            r"the loss must be one number, got a tensor of shape \(\d+, 3\)",
+        ),
+        (lambda a, b, _: None, "the loss must be a tensor of one number, got NoneType"),
+    ],
+)
+def test_losses_that_cannot_be_minimised(base: str, loss: Any, message: str) -> None:
+    options: dict[str, Any] = {"size": "5k"} if base == "none" else {"preset": "draft", "crf": 60.0}
+    with few_crops(16), pytest.raises(UsageError, match=message):
+        nvcodec.encode(CLIP, base=base, loss=loss, steps=3, device="cpu", **options)
+
+
+def test_losses_in_a_joint_fit() -> None:
+    """A loss that loses its gradient late."""
+    calls = 0
+
+    def loss(a: torch.Tensor, b: torch.Tensor, _: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return ((a if calls <= 8 else a.detach()) - b).square().mean()
+
+    with pytest.raises(UsageError, match="the loss has no gradient"):
+        nvcodec.encode(CLIP, size="5k,5k", joint=True, loss=loss, steps=4, device="cpu")
+    assert calls == 9
+
+
+def test_a_loss_that_is_only_measured_needs_no_gradient() -> None:
+    with torch.no_grad():
+        assert checked(torch.tensor(3.0)) == 3
 
 
 def test_weights_from_a_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -17,10 +17,11 @@ from networks import random_stream
 
 import nvcodec
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, NvcodecError, UnsupportedVersionError
+from nvcodec.format.accounting import bytes_by_kind
 from nvcodec.format.describe import by_layer
 from nvcodec.format.stream_reader import layer_ends, read_file, read_stream
 from nvcodec.format.stream_writer import write_stream
-from nvcodec.format.units import HEADER_BYTES, MAGIC, UnitType, pack_unit, split_units
+from nvcodec.format.units import HEADER_BYTES, MAGIC, MINOR, TRACKS, UnitType, pack_unit, split_units
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +34,12 @@ def unit_starts(data: bytes) -> dict[int, str]:
     return {unit.offset: unit.name for unit in split_units(memoryview(data))}
 
 
-def expected_error(offset: int) -> type[NvcodecError]:
-    """The error that damage at a byte causes."""
+def expected_error(offset: int, value: int) -> type[NvcodecError]:
+    """The error that damage at a byte, which makes it this value, causes."""
     if offset < len(MAGIC):
         return InputError
-    return UnsupportedVersionError if offset < 10 else CorruptStreamError
+    newer = offset == 8 or (offset == 9 and value > MINOR)
+    return UnsupportedVersionError if newer else CorruptStreamError
 
 
 def test_every_byte_flipped(small: bytes) -> None:
@@ -51,7 +53,7 @@ def test_every_byte_flipped(small: bytes) -> None:
                 assert offset >= layer_ends(small)[0], offset
             except NvcodecError as error:
                 found = CorruptStreamError if isinstance(error, CutStreamError) else type(error)
-                assert found is expected_error(offset), offset
+                assert found is expected_error(offset, damaged[offset]), offset
 
 
 def test_cut_at_every_length(small: bytes) -> None:
@@ -158,7 +160,7 @@ def with_unit(small: bytes, unit: bytes, *, before: bool = False) -> bytes:
     return body + pack_unit(UnitType.LAYER_END, payload)
 
 
-@pytest.mark.parametrize("kind", [0, 8, 20, 31, 35, 99, 255])
+@pytest.mark.parametrize("kind", [0, 8, 20, 31, 36, 99, 255])
 def test_unknown_units(small: bytes, kind: int) -> None:
     """The reader and the reference decoder skip unknown ancillary units and refuse critical ones."""
     data = with_unit(small, raw_unit(kind, 1, b"whatever", segment=9))
@@ -168,10 +170,17 @@ def test_unknown_units(small: bytes, kind: int) -> None:
             read_stream(with_unit(small, raw_unit(kind, flags)))
 
 
-def test_audio_is_skipped(small: bytes) -> None:
-    assert read_stream(with_unit(small, pack_unit(UnitType.AUDIO, b"packets"))).frames == 2
-    with pytest.raises(CorruptStreamError, match="AUDIO"):
-        read_stream(with_unit(small, pack_unit(UnitType.AUDIO, b"packets", segment=1)))
+@pytest.mark.parametrize("kind", TRACKS)
+def test_tracks_are_skipped(small: bytes, kind: UnitType) -> None:
+    """Whatever is in them; but they belong to no segment and layer, and are ancillary."""
+    data = with_unit(small, pack_unit(kind, b"packets"))
+    assert read_stream(data).frames == reference_decoder.parse(data).frames == 2
+    assert bytes_by_kind(read_stream(data))[kind.name.lower()] == 7
+    for place in ({"segment": 1}, {"layer": 1}):
+        with pytest.raises(CorruptStreamError, match=kind.name):
+            read_stream(with_unit(small, pack_unit(kind, b"packets", **place)))
+    with pytest.raises(CorruptStreamError, match="wrong ancillary flag"):
+        read_stream(with_unit(small, raw_unit(kind, 0)))
 
 
 def test_video_comes_first(small: bytes) -> None:
@@ -225,8 +234,8 @@ def test_versions(small: bytes) -> None:
 
     with pytest.raises(UnsupportedVersionError, match=r"version 2\.0"):
         read_stream(header(2, 0, 0) + small[18:])
-    with pytest.raises(UnsupportedVersionError, match="mask 0x4"):
-        read_stream(header(1, 0, 4) + small[18:])
+    with pytest.raises(UnsupportedVersionError, match="mask 0x8"):
+        read_stream(header(1, 0, 8) + small[18:])
     with pytest.raises(CorruptStreamError, match="hash"):  # a newer minor version is read, but this header is hashed
         read_stream(header(1, 7, 0) + small[18:])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from nvcodec.format.payloads import pack_segment, unpack_segment
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import write_stream
 from nvcodec.format.units import (
+    COMPACT_ONLY,
     HEADER_BYTES,
+    BaseHead,
+    EndMark,
     LatentsHead,
-    LayerEnd,
     SegmentHead,
     UnitHeader,
     UnitType,
@@ -34,16 +37,18 @@ from nvcodec.format.units import (
     split_units,
 )
 
-RECORDS: tuple[type[Record], ...] = (UnitHeader, Video, SegmentHead, LatentsHead, LayerEnd, *OPS.values())
+RECORDS: tuple[type[Record], ...] = (UnitHeader, Video, SegmentHead, LatentsHead, BaseHead, EndMark, *OPS.values())
 
 
-def stored(kind: type[Record]) -> list[dataclasses.Field[Any]]:
-    return [field for field in dataclasses.fields(kind) if "code" in field.metadata]
+def stored(kind: type[Record], compact: bool = False) -> list[dataclasses.Field[Any]]:
+    names = [name for name, _ in kind.stored(compact)]
+    return [field for field in dataclasses.fields(kind) if field.name in names]
 
 
-def records(kind: type[Record]) -> st.SearchStrategy[Record]:
-    """Records of a kind, each field anywhere in its range."""
-    return st.builds(kind, **{f.name: st.integers(f.metadata["low"], f.metadata["high"]) for f in stored(kind)})
+def records(kind: type[Record], compact: bool = False) -> st.SearchStrategy[Record]:
+    """Records of a kind, each field of a form anywhere in its range."""
+    fields = stored(kind, compact)
+    return st.builds(kind, **{f.name: st.integers(f.metadata["low"], f.metadata["high"]) for f in fields})
 
 
 def operations() -> st.SearchStrategy[Op]:
@@ -51,15 +56,37 @@ def operations() -> st.SearchStrategy[Op]:
 
 
 @pytest.mark.parametrize("kind", RECORDS, ids=lambda kind: kind.NAME)
+@pytest.mark.parametrize("compact", [False, True], ids=["fixed", "compact"])
 @given(data=st.data())
 @settings(max_examples=30)
-def test_round_trip(kind: type[Record], data: st.DataObject) -> None:
-    record = data.draw(records(kind))
-    cursor = Cursor(record.pack(), "test")
+def test_round_trip(kind: type[Record], compact: bool, data: st.DataObject) -> None:
+    record = data.draw(records(kind, compact))
+    cursor = Cursor(record.pack(compact), "test", compact)
     assert kind.unpack(cursor) == record
     cursor.end()
-    with pytest.raises(CorruptStreamError, match="ends early"):
-        kind.unpack(Cursor(record.pack()[:-1], "test"))
+    with pytest.raises(CorruptStreamError, match="ends"):
+        kind.unpack(Cursor(record.pack(compact)[:-1], "test", compact))
+
+
+def test_exact_bytes_of_both_forms() -> None:
+    """Section 1: in the compact form a varint for each unsigned field, an svarint for each signed one."""
+    head = SegmentHead(first_frame=0, frames=300, width=480, height=270, first_pts=-5, constant_duration=1)
+    fixed = "00000000 2c010000 e001 0e01 fbffffffffffffff 01000000"
+    assert head.pack().hex() == fixed.replace(" ", "")
+    assert head.pack(compact=True).hex() == "00 ac02 e003 8e02 09 01".replace(" ", "")
+    unit = pack_unit(UnitType.METADATA, b"abc", compact=True)
+    assert unit == b"\x21\0\0\3abc" + zlib.crc32(b"\x21\0\0\3abc").to_bytes(4, "little")
+    assert Video(0, 1, 1, 1, 1, 1, 1, 1, 25, 7, order=1).pack(compact=True).hex() == "0001010101010101190701"
+    assert pack_ops([OPS[4](3, 2)], compact=True) == b"\1\4\3\2"  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("code", "raw", "message"),
+    [("B", b"\x80\x02", "at most 255"), ("h", b"\x80\x80\x04", "at most 65535"), ("H", b"\x81\x00", "more bytes")],
+)
+def test_numbers_of_the_compact_form_keep_to_their_type(code: str, raw: bytes, message: str) -> None:
+    with pytest.raises(CorruptStreamError, match=message):
+        Cursor(raw, "test", compact=True).integer(code)
 
 
 def narrow(kind: type[Record]) -> list[dataclasses.Field[Any]]:
@@ -84,23 +111,29 @@ def test_out_of_range(kind: type[Record], data: st.DataObject) -> None:
         kind.unpack(Cursor(raw, "test"))
 
 
-@given(st.lists(operations(), min_size=1, max_size=20))
-def test_lists_of_operations(ops: list[Op]) -> None:
-    payload = pack_ops(ops)
-    assert unpack_ops(Cursor(payload, "test")) == tuple(ops)
+@given(st.lists(operations(), min_size=1, max_size=20), st.booleans())
+def test_lists_of_operations(ops: list[Op], compact: bool) -> None:
+    payload = pack_ops(ops, compact)
+    assert unpack_ops(Cursor(payload, "test", compact)) == tuple(ops)
     for wrong in (payload[:-1], payload + b"\0"):
         with pytest.raises(CorruptStreamError):
-            unpack_ops(Cursor(wrong, "test"))
+            unpack_ops(Cursor(wrong, "test", compact))
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(UnitType), st.binary(max_size=40), st.integers(0, 2**16 - 1), st.integers(0, 255)),
+        st.tuples(
+            st.sampled_from([kind for kind in UnitType if kind not in COMPACT_ONLY]),
+            st.binary(max_size=40),
+            st.integers(0, 2**16 - 1),
+            st.integers(0, 255),
+        ),
         max_size=9,
-    )
+    ),
+    st.booleans(),
 )
-def test_units(made: list[tuple[UnitType, bytes, int, int]]) -> None:
-    data = pack_file_header() + b"".join(pack_unit(*unit) for unit in made)
+def test_units(made: list[tuple[UnitType, bytes, int, int]], compact: bool) -> None:
+    data = pack_file_header(compact) + b"".join(pack_unit(*unit, compact=compact) for unit in made)
     units = list(split_units(memoryview(data)))
     found = [(unit.header.type, bytes(unit.payload), unit.header.segment, unit.header.layer) for unit in units]
     assert found == made

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from networks import zeros
 
+from nvcodec.format import limits
 from nvcodec.format import operations as o
 from nvcodec.format.describe import requirements_of
 from nvcodec.format.entropy.chunks import ChunkSize
+from nvcodec.format.inference import infer
+from nvcodec.format.limits import requirements
 from nvcodec.format.stream_reader import read_stream
+from nvcodec.format.units import SegmentHead
 
 
 def test_the_memory_of_a_small_stream() -> None:
@@ -38,6 +43,26 @@ def test_a_latent_may_take_the_most() -> None:
     expected = 64 * 2**20 + stream.file_bytes + 1500 * len(stream.units) + 200 * 5
     expected += 8 * weights + 2 * latents + 24 * latents + 4 * (alive + scratch + 3 * 64)
     assert requirements_of(stream).memory == expected
+
+
+@pytest.mark.parametrize(
+    ("depth", "chroma", "frame"), [(8, 1, 9 * 6 + 2 * 5 * 3), (10, 1, 2 * (9 * 6 + 2 * 5 * 3)), (10, 0, 2 * 9 * 6)]
+)
+def test_the_memory_of_an_av1_stream(depth: int, chroma: int, frame: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that are kept, at most as many as there are, and frames that decoders hold."""
+    ops = [o.Picture(9, 6, depth, chroma, 0, 1, 0, 2), o.Table(0, 0, 2, 0, 0, 255), o.Crop(1, 2, 2, 9, 6)]
+    results = infer(ops, {}, (9, 6))
+    wide = 3 * 13 * 10
+    table = 3 * (results[0].high - results[0].low + 1)
+    expected = 64 * 2**20 + 1000 + 1500 * 12 + 200 * 7 + 4 * (2 * wide + 4 * wide + 3 * 54 + table)
+    head = SegmentHead(0, 7, 6, 9, 0, 1)
+
+    def memory() -> int:
+        return requirements([(head, [(tuple(ops), results)])], 1000, 12).memory
+
+    assert memory() == expected + (7 + 72) * frame
+    monkeypatch.setattr(limits, "AV1_CACHE", 100)
+    assert memory() == expected + 100 + 72 * frame
 
 
 def test_padding_is_what_words_have_beyond_the_information() -> None:

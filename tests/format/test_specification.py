@@ -9,9 +9,8 @@ from pathlib import Path
 
 import reference_decoder
 
-from nvcodec.format import metadata, survey, units
+from nvcodec.format import metadata, runs, survey, units
 from nvcodec.format import operations as o
-from nvcodec.format import stream_reader as reader
 from nvcodec.format.inference import MAX_LIVE, MAX_MULTIPLICATIONS, MAX_TENSOR, MAX_WEIGHTS
 from nvcodec.format.limits import LEVELS
 from nvcodec.format.stream_writer import write_stream
@@ -28,12 +27,17 @@ def test_the_worked_example_is_what_the_code_writes() -> None:
 
 
 def test_the_hex_of_the_worked_example_decodes() -> None:
-    section = TEXT[TEXT.index(EXAMPLE["START"]) : TEXT.index(EXAMPLE["END"])]
-    rows = re.findall(r"^ {4} *\d+  ((?:[0-9a-f]{2} ?){1,16})(?:  |$)", section, re.MULTILINE)
-    data = bytes.fromhex(" ".join(rows))
-    assert data == write_stream(EXAMPLE["example"]())
-    stream = reference_decoder.parse(data)
-    assert reference_decoder.checksum_ok(stream)
+    whole = TEXT[TEXT.index(EXAMPLE["START"]) : TEXT.index(EXAMPLE["END"])]
+    section, above = whole.split("### 11.2")
+    for part, example in ((section, EXAMPLE["example"]()), (above, EXAMPLE["base_example"]())):
+        rows = re.findall(r"^ {4} *\d+  ((?:[0-9a-f]{2} ?){1,16})(?:  |$)", part, re.MULTILINE)
+        data = bytes.fromhex(" ".join(rows))
+        assert data == write_stream(example, index=not example.compact)
+        assert reference_decoder.checksum_ok(reference_decoder.parse(data))
+    picture = reference_decoder.decode(reference_decoder.parse(data), 0)
+    stated = re.findall(r"layer 1, 4 CROP +(?:red|green|blue) +([\d ]+)", above)
+    assert [" ".join(map(str, picture[3, :, color].tolist())) for color in range(3)] == [row.strip() for row in stated]
+    stream = reference_decoder.parse(write_stream(EXAMPLE["example"]()))
     last = re.findall(r"5 CONV +frame (\d): ([\d ]+)", section)
     for frame, values in last:
         picture = reference_decoder.decode(stream, int(frame)).transpose(2, 0, 1)
@@ -41,7 +45,7 @@ def test_the_hex_of_the_worked_example_decodes() -> None:
 
 
 def test_records_have_the_fields_of_the_specification() -> None:
-    for record in (units.Video, units.SegmentHead, units.LatentsHead):
+    for record in (units.Video, units.SegmentHead, units.LatentsHead, units.BaseHead):
         for field in dataclasses.fields(record):
             assert re.search(rf"^\| {field.name} \| {TYPES[field.metadata['code']]} \|", TEXT, re.MULTILINE), field.name
 
@@ -61,7 +65,7 @@ def test_limits_are_those_of_the_specification() -> None:
         ("latents of a stream", survey.MAX_STREAM_LATENTS),
         ("elements alive at once for a frame in all layers", MAX_LIVE),
         ("frames of a stream", units.MAX_FRAMES),
-        ("frames, or knots, of a run", reader.MAX_RUN),
+        ("frames, or knots, of a run", runs.MAX_RUN),
         ("units of a stream", units.MAX_UNITS),
         ("metadata, unpacked", metadata.MAX_METADATA),
     ):

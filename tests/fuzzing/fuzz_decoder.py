@@ -21,7 +21,10 @@ if __name__ == "__main__":
             *PARTS,
             *(
                 f"nvcodec.decoding.{name}"
-                for name in ("decoded_video", "exact_network", "kernels", "picture_checksums", "timeline")
+                for name in (
+                    *("decoded_video", "exact_network", "kernels", "picture_checksums", "timeline"),
+                    *("base_decoder", "picture_conversion", "strips"),
+                )
             ),
         ],
     )

@@ -20,6 +20,11 @@ PARTS = [
     "nvcodec.format.arithmetic.noise",
     "nvcodec.format.inference",
     "nvcodec.format.metadata",
+    "nvcodec.format.av1_headers",
+    "nvcodec.format.damage",
+    "nvcodec.format.layer_reader",
+    "nvcodec.format.runs",
+    "nvcodec.format.arithmetic.color",
     "nvcodec.format.payloads",
     "nvcodec.format.stream_reader",
     "nvcodec.format.survey",
@@ -39,6 +44,7 @@ def run(target: str, modules: list[str]) -> None:
     with atheris.instrument_imports(include=modules):
         for module in modules:
             importlib.import_module(module)
+    from fuzzing.blocks import joined
     from fuzzing.mutator import Mutation
     from fuzzing.seeds import seed, seeds
     from fuzzing.targets import TARGETS, outcome
@@ -56,6 +62,6 @@ def run(target: str, modules: list[str]) -> None:
     if folders:
         folders[0].mkdir(parents=True, exist_ok=True)
         for number, start in enumerate(corpus):
-            (folders[0] / f"seed-{number}").write_bytes(b"".join(start.blocks))
+            (folders[0] / f"seed-{number}").write_bytes(joined(start.blocks))
     atheris.Setup([*sys.argv, "-max_len=16384"], one, custom_mutator=mutate)
     atheris.Fuzz()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from fuzzing.mutator import mutated
-from fuzzing.seeds import seeds
+from fuzzing.seeds import seeds_for
 from fuzzing.targets import TARGETS, outcome
 
 from nvcodec.memory import peak_memory
@@ -52,7 +52,7 @@ def fuzz(target: str, first: int, count: int, repair: bool, seconds: float = flo
     report = Report(target, repair, first, 0)
     found: Counter[str] = Counter()
     start, before = time.process_time(), peak_memory()
-    corpus = seeds()
+    corpus = seeds_for(target)
     for number in range(first, first + count):
         data = mutated(corpus, number, repair)
         began = time.process_time()

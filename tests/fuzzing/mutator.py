@@ -9,11 +9,11 @@ import random
 import struct
 from collections.abc import Callable
 
-from fuzzing.blocks import FRAMING, repaired
+from fuzzing.blocks import FRAMING, UNIT_HEADER_BYTES, is_compact, joined, obu, obus_of, repaired
 from fuzzing.seeds import Field, Seed
 
 from nvcodec.format.fields import varint
-from nvcodec.format.units import CRC_BYTES, UNIT_HEADER_BYTES, UnitType
+from nvcodec.format.units import CRC_BYTES, UnitType
 
 SIZES = {"B": 1, "H": 2, "I": 4, "Q": 8, "h": 2, "i": 4, "q": 8}
 BAD_VARINTS = (b"\x80\x00", b"\xff" * 10 + b"\x01", b"\xff" * 20, b"\x80" * 9 + b"\x01", b"\x80")
@@ -38,13 +38,13 @@ class Mutation:
 
     def result(self, repair: bool) -> bytes:
         """Mutate one to six times and return the bytes; with ``repair``, lengths and checksums are corrected, and
-        mostly LAYER_ENDs and INDEX too."""
+        mostly LAYER_ENDs, SEGMENT_ENDs and INDEX too."""
         rng = self.rng
         for _ in range(rng.choice((1, 1, 1, 1, 1, 2, 2, 3, 6))):
             rng.choices(MUTATIONS, WEIGHTS)[0](self)
         if repair:
-            return b"".join(repaired(self.blocks, ends=rng.random() < 0.95))
-        data = b"".join(self.blocks)
+            return repaired(self.blocks, ends=rng.random() < 0.95)
+        data = joined(self.blocks)
         if rng.random() < 0.3:
             data = self.raw(data)
         return data
@@ -222,14 +222,52 @@ class Mutation:
             del self.blocks[keep:], self.fields[keep:]
         else:
             more = rng.choice(self.seeds)
-            self.insert(len(self.blocks), rng.choice((rng.randbytes(20), b"".join(more.blocks), bytes(FRAMING))), ())
+            self.insert(len(self.blocks), rng.choice((rng.randbytes(20), joined(more.blocks), bytes(FRAMING))), ())
 
     def metadata(self) -> None:
         """Insert odd JSON as metadata."""
         text = self.rng.choice(ODD_JSON)
-        payload = bytes([self.rng.choice((0, 0, 0, 1, 2))]) + struct.pack("<I", len(text)) + text
+        size = varint(len(text)) if is_compact(self.blocks) else struct.pack("<I", len(text))
+        payload = bytes([self.rng.choice((0, 0, 0, 1, 2))]) + size + text
         block = bytes([UnitType.METADATA, 1]) + bytes(11) + payload + bytes(CRC_BYTES)
         self.insert(self.rng.randint(min(2, len(self.blocks)), len(self.blocks)), block, ())
+
+    def av1(self) -> None:
+        """Change an OBU of a BASE unit, of which sizes stay right, or the order of OBUs."""
+        rng = self.rng
+        runs = [index for index, block in enumerate(self.blocks) if block[:1] == bytes([UnitType.BASE])]
+        if not runs:
+            return self.field()
+        index = rng.choice(runs)
+        start, obus = obus_of(self.blocks[index])
+        if not obus:
+            return self.byte()
+        at = rng.randrange(len(obus))
+        kind, payload = obus[at]
+        match rng.randrange(8):
+            case 0:
+                obus.insert(rng.randrange(len(obus) + 1), obus[at])
+            case 1:
+                del obus[at]
+            case 2:
+                other = rng.randrange(len(obus))
+                obus[at], obus[other] = obus[other], obus[at]
+            case 3:
+                obus[at] = (rng.randrange(16), payload)
+            case 4:
+                more = [block for seed in self.seeds for block in seed.blocks if block[:1] == bytes([UnitType.BASE])]
+                obus.insert(at, rng.choice(obus_of(rng.choice(more))[1]))
+            case 5:
+                obus[at] = (kind, self.run(payload))
+            case _:
+                # Bits of headers, which are in the first bytes, or of tiles.
+                data = bytearray(payload)
+                for _ in range(rng.randint(1, 3) if data else 0):
+                    near = min(len(data), rng.choice((2, 8, 20, len(data))))
+                    data[rng.randrange(near)] ^= 1 << rng.randrange(8)
+                obus[at] = (kind, bytes(data))
+        end = len(self.blocks[index]) - CRC_BYTES
+        self.replace(index, start, end, b"".join(obu(*one) for one in obus))
 
     def insert(self, index: int, block: bytes, fields: tuple[Field, ...]) -> None:
         self.blocks.insert(index, block)
@@ -280,8 +318,9 @@ MUTATIONS: tuple[Callable[[Mutation], None], ...] = (
     Mutation.splice,
     Mutation.cut,
     Mutation.metadata,
+    Mutation.av1,
 )
-WEIGHTS = (40, 15, 5, 12, 5, 8, 8, 4, 2)
+WEIGHTS = (40, 15, 5, 12, 5, 8, 8, 4, 2, 25)
 
 
 def mutated(seeds: tuple[Seed, ...], number: int, repair: bool) -> bytes:

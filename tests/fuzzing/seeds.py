@@ -22,9 +22,28 @@ from nvcodec.format.entropy.contexts import Contexts
 from nvcodec.format.fields import Cursor
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import write_stream
-from nvcodec.format.units import UNIT_HEADER_BYTES, UnitType
+from nvcodec.format.units import UnitType
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+CONFORMANCE = Path(__file__).parents[2] / "conformance"
+#: Files in compact form.
+VECTORS = (
+    "base-encoded-8-bits",
+    "base-encoded-10-bits",
+    "base-grey",
+    "base-layers",
+    "base-layers-by-segment",
+    "base-sequence-headers",
+    "base-with-latents",
+    "by-segment-cut",
+    "compact-ancillary-units",
+    "compact-operations",
+    "compact-tables",
+    "compact-tracks",
+    "compact-without-weights-and-checksums",
+    "ten-bits",
+    "ten-bits-layers",
+)
 LARGEST = 4500  # bytes; small streams allow more tries per second
 
 
@@ -45,6 +64,11 @@ class Seed:
     blocks: tuple[bytes, ...]
     fields: tuple[tuple[Field, ...], ...]
 
+    @property
+    def has_base(self) -> bool:
+        """Whether it has an AV1 stream."""
+        return any(block[:1] == bytes([UnitType.BASE]) for block in self.blocks[1:])
+
 
 HEADER_FIELDS = tuple(Field(*field) for field in ((8, 9, "B"), (9, 10, "B"), (10, 14, "I")))
 UNIT_FIELDS = tuple(Field(*field) for field in ((0, 1, "B"), (1, 2, "B"), (2, 4, "H"), (4, 5, "B")))
@@ -55,16 +79,16 @@ class _Tracer(Cursor):
 
     found: dict[int, list[Field]]
 
-    def __init__(self, data: Any, what: str) -> None:
-        super().__init__(data, what)
+    def __init__(self, data: Any, what: str, compact: bool = False) -> None:
+        super().__init__(data, what, compact)
         found = re.search(r"at byte (\d+)", what)
         self.fields = self.found.setdefault(int(found[1]) if found and not what.startswith("the unit") else -1, [])
 
     def _note(self, start: int, code: str) -> None:
-        self.fields.append(Field(UNIT_HEADER_BYTES + start, UNIT_HEADER_BYTES + self.position, code))
+        self.fields.append(Field(blocks.UNIT_HEADER_BYTES + start, blocks.UNIT_HEADER_BYTES + self.position, code))
 
-    def integer(self, code: str) -> int:
-        start, value = self.position, super().integer(code)
+    def fixed(self, code: str) -> int:
+        start, value = self.position, super().fixed(code)
         self.fields.pop()  # take() has recorded it
         self._note(start, code)
         return value
@@ -87,10 +111,11 @@ def seed(name: str, data: bytes) -> Seed:
     with mock.patch("nvcodec.format.units.Cursor", tracer), contextlib.suppress(NvcodecError):
         read_stream(data)
     parts, fields, offset = blocks.split(data), [], 0
+    compact = blocks.is_compact(parts)
     for number, part in enumerate(parts):
         here = (f for f in found.get(offset, ()) if f.end > f.start)
         fields.append((*UNIT_FIELDS, *here) if number else HEADER_FIELDS)
-        offset += len(part)
+        offset += len(blocks.outer(part, compact)) if number else len(part)
     return Seed(name, tuple(parts), tuple(fields))
 
 
@@ -130,10 +155,17 @@ def seeds() -> tuple[Seed, ...]:
         "family 5": by_rows_stream(4, (1, 4, 5)),
         "audio": _ancillary(),
     }
+    for name in VECTORS:
+        made[name] = (CONFORMANCE / name / "stream.sdmn").read_bytes()
     for path in sorted(GOLDEN.glob("*/*.sdmn")):
         if not path.name.startswith("bad") and path.stat().st_size <= LARGEST:
             made[f"{path.parent.name}/{path.stem}"] = path.read_bytes()
     return tuple(seed(name, data) for name, data in made.items())
+
+
+def seeds_for(target: str) -> tuple[Seed, ...]:
+    """Those that a target makes most of."""
+    return tuple(seed for seed in seeds() if target != "base" or seed.has_base)
 
 
 def _constant_time() -> bytes:

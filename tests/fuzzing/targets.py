@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from collections.abc import Callable
 
+from fuzzing.apart import Apart
+
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
 from nvcodec.format.describe import describe
+from nvcodec.format.extras import extras_of
 from nvcodec.format.inference import measure
+from nvcodec.format.mp4_box import UUID, unwrap
 from nvcodec.format.operations import Table
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
+from nvcodec.format.units import HEADER_BYTES
 
 ALLOWED = (InputError, CorruptStreamError, UnsupportedVersionError, VerificationError)
 FEW_FRAMES = 10_000  # up to here, the times of frames are listed
+FEW_PICTURES = 30  # of an AV1 stream
 MOST_MULTIPLICATIONS = 2**22  # per frame of what is decoded here
 MOST_ELEMENTS = 2**18
 MOST_ENTRIES = 2**20  # of all tables of functions
@@ -35,9 +42,28 @@ def parser(data: bytes) -> str:
     stream = read_stream(data)
     assert sum(entry.bytes for entry in stream.entries) == stream.file_bytes == len(data) or stream.note
     json.dumps(describe(stream))
+    extras, note = extras_of(stream)
+    assert sum(track.bytes for track in extras.tracks) <= len(data)
+    assert "\n" not in note
     if stream.frames <= FEW_FRAMES:
         assert len(stream.ticks) == stream.frames
     return "read, with a note" if stream.note else "read"
+
+
+def salvager(data: bytes) -> str:
+    """Read what can be used of a damaged stream, and which layers each frame has."""
+    stream = read_stream(data, keep_going=True)
+    if stream.frames <= FEW_FRAMES:
+        assert all(0 <= stream.layers_of(frame) <= stream.layers for frame in range(stream.frames))
+    return "read, with damage" if stream.damage else "read"
+
+
+def unwrapper(data: bytes) -> str:
+    """Read the file inside an MP4 whose media data are a stream, and whose box has what follows a file header."""
+    boxes = ((b"ftyp", b"isom"), (b"mdat", data), (b"uuid", UUID + data[HEADER_BYTES:]))
+    file = b"".join((8 + len(content)).to_bytes(4, "big") + kind + content for kind, content in boxes)
+    assert len(unwrap(io.BytesIO(file))) <= len(file)
+    return "unwrapped"
 
 
 def decoder(data: bytes) -> str:
@@ -45,12 +71,34 @@ def decoder(data: bytes) -> str:
     stream = read_stream(data)
     if not small(stream):
         return "read, too large to decode here"
+    if any(segment.has_base for segment in stream.segments):
+        return "read, with AV1, which is decoded in a process of its own"
     from nvcodec.decoding.decoded_video import Video  # what only parses needs no torch
 
     video = Video(stream, device="cpu")
     for picture, _, _ in itertools.islice(video.interpolated(2), 2):
         assert picture.shape == (3, video.height, video.width)
     for pictures in video.decode([0, len(video) - 1]):
+        assert pictures.shape[1] == 3
+    return "decoded"
+
+
+def base_decoder(data: bytes) -> str:
+    """Decode some frames of a small stream with AV1: in order, and the last one first."""
+    stream = read_stream(data)
+    if not any(segment.has_base for segment in stream.segments):
+        return "read, without AV1"
+    if not small(stream):
+        return "read, too large to decode here"
+    import torch
+
+    from nvcodec.decoding.decoded_video import Video
+
+    torch.set_num_threads(2)  # dav1d's threads, too
+    video = Video(stream, device="cpu", verify=False)
+    for picture in itertools.islice(video, FEW_PICTURES):
+        assert picture.shape[0] == 3
+    for pictures in Video(stream, device="cpu").decode([len(video) - 1, 0]):
         assert pictures.shape[1] == 3
     return "decoded"
 
@@ -68,4 +116,10 @@ def small(stream: Stream) -> bool:
     return multiplications <= MOST_MULTIPLICATIONS and elements <= MOST_ELEMENTS and entries <= MOST_ENTRIES
 
 
-TARGETS: dict[str, Callable[[bytes], str]] = {"parser": parser, "decoder": decoder}
+TARGETS: dict[str, Callable[[bytes], str]] = {
+    "parser": parser,
+    "unwrapper": unwrapper,
+    "salvager": salvager,
+    "decoder": decoder,
+    "base": Apart("fuzzing.targets.base_decoder"),
+}

@@ -19,13 +19,13 @@ PACKAGE = ROOT / "nvcodec"
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 FOLDERS = sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
-ROOT_MODULES = {"errors", "files", "memory", "devices", "metrics"}
+ROOT_MODULES = {"errors", "files", "memory", "devices", "metrics", "notes", "samples", "tracks"}
 
 #: What each folder may import: folders and root modules. ``version`` is ``nvcodec.__version__``.
 MAY_IMPORT = {
-    "format": {"errors"},
-    "decoding": {"format", "errors", "devices"},
-    "video": {"errors", "files", "memory"},
+    "format": {"errors", "samples", "tracks"},
+    "decoding": {"format", "errors", "devices", "samples"},
+    "video": {"errors", "files", "memory", "notes", "samples", "tracks"},
     "encoding": {"decoding", "format", "video", "version", *ROOT_MODULES},
     "bench": {"encoding", "decoding", "format", "video", "version", *ROOT_MODULES},
     "cli": {"bench", "encoding", "decoding", "format", "video", "version", *ROOT_MODULES},
@@ -124,6 +124,12 @@ def test_the_format_and_the_configuration_need_no_torch() -> None:
             outside = {name.split(".")[0] for name in imports(module)} | loaded_by(module)
             assert not outside & {"torch", "av", "click"}, module
     assert not loaded_by("encoding/encode_config.py") & {"torch", "numpy", "av"}
+
+
+def test_decoding_knows_pyav_in_one_module_and_loads_it_on_need() -> None:
+    users = {module for module in MODULES if module.startswith("decoding/") and "av" in imports(module)}
+    assert users == {"decoding/base_decoder.py"}
+    assert not any("av" in loaded_by(module) for module in MODULES if module.startswith("decoding/"))
 
 
 def test_the_command_line_loads_torch_only_when_a_command_runs() -> None:

@@ -68,7 +68,7 @@ def is_usage(line: str) -> bool:
 
 def parse(line: str) -> None:
     """Parse a command line without running it; raises as click does."""
-    _, name, *arguments = shlex.split(line, comments=True)
+    _, name, *arguments = shlex.split(line.partition(" | ")[0], comments=True)  # what reads a pipe is not ours
     command = group.get_command(click.Context(group), name)
     assert command is not None
     with command.make_context(name, arguments):

@@ -30,7 +30,7 @@ from nvcodec import files
 from nvcodec.cli.main import run
 from nvcodec.files import PART, atomic_file
 from nvcodec.format.stream_reader import read_file
-from nvcodec.video import sinks
+from nvcodec.video import byte_sinks, png_sinks, sink_base, sinks
 from nvcodec.video.sinks import open_sink
 
 resource = pytest.importorskip("resource")
@@ -304,13 +304,16 @@ def _write(ending: str, folder: Path) -> None:
             sink.put(np.zeros((2, 2, 3), np.uint8), place, 1)
 
 
+TRACED = {module.__file__ for module in (files, sinks, sink_base, byte_sinks, png_sinks)}
+
+
 def _interrupted(write: Callable[[], None], line: int, stop: Callable[[], None]) -> bool:
-    """Run ``write``, call ``stop`` at the ``line``-th line of files.py or sinks.py; whether it came so far."""
+    """Run ``write``, call ``stop`` at the ``line``-th line of the traced modules; whether it came so far."""
     seen = 0
 
     def trace(frame: FrameType, event: str, argument: object) -> Any:
         nonlocal seen
-        if frame.f_code.co_filename not in (files.__file__, sinks.__file__):
+        if frame.f_code.co_filename not in TRACED:
             return None
         if event == "line" and frame.f_code.co_name not in ("_remove", "_remove_all"):
             seen += 1

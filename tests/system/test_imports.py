@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,20 @@ def test_nothing_unpickles() -> None:
         text = path.read_text().replace("allow_pickle=False", "")
         for word in ("torch.load", "pickle", "eval(", "exec("):
             assert word not in text, f"{path.name} has {word}"
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_that_wait_sleep_soon(given: dict[str, str], spins: str) -> None:
+    """It is said before OpenMP is loaded, which reads it then; what the user says stays."""
+    code = (
+        "import os, sys\nfrom nvcodec.cli import main\nsys.argv = ['nvcodec', '--version']\n"
+        "assert 'torch' not in sys.modules\n"
+        "try: main.main()\nexcept SystemExit: print(os.environ.get('GOMP_SPINCOUNT'))"
+    )
+    said = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in said} | given
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.split()[-1] == spins

@@ -15,8 +15,10 @@ from conftest import moving_squares
 from nvcodec.errors import InputError, UsageError
 from nvcodec.files import atomic_file
 from nvcodec.video.clip import Clip, steady
+from nvcodec.video.image_sequence import natural_key
+from nvcodec.video.selection import Selection
 from nvcodec.video.sinks import open_sink
-from nvcodec.video.source import Selection, natural_key, read_clip
+from nvcodec.video.source import read_clip
 from nvcodec.video.transform import crop_and_scale
 
 TICKS = [(7, 40), (47, 33), (80, 100), (180, 20), (200, 41)]
@@ -64,7 +66,7 @@ def test_y4m_to_the_byte(tmp_path: Path) -> None:
     pictures = np.broadcast_to(colours[:, None, None], (2, 18, 22, 3))
     data = save(tmp_path / "x.y4m", pictures, sample_aspect=Fraction(16, 9)).read_bytes()
     header, *frames = data.split(b"FRAME\n")
-    assert header == b"YUV4MPEG2 W22 H18 F25:1 Ip A16:9 C444\n"
+    assert header == b"YUV4MPEG2 W22 H18 F25:1 Ip A16:9 C444 XCOLORRANGE=LIMITED\n"
     assert [len(frame) for frame in frames] == [3 * 18 * 22] * 2
     for frame, (red, green, blue) in zip(frames, colours.astype(float), strict=True):
         luma = 0.299 * red + 0.587 * green + 0.114 * blue
@@ -75,15 +77,7 @@ def test_y4m_to_the_byte(tmp_path: Path) -> None:
         )
         for plane, value in zip(np.frombuffer(frame, np.uint8).reshape(3, -1), expected, strict=True):
             assert len(set(plane)) == 1
-            assert plane[0] == pytest.approx(value, abs=1)
-
-
-@pytest.mark.parametrize("name", ["x.mkv", "x.mp4"])
-def test_time_stamps_survive(tmp_path: Path, pictures: np.ndarray, name: str) -> None:
-    clip = read_clip(save(tmp_path / name, pictures))
-    times = [pts * clip.time_base for pts, _ in clip.ticks]
-    assert [time - times[0] for time in times] == [Fraction(pts - 7, 1000) for pts, _ in TICKS]
-    assert [duration * clip.time_base for _, duration in clip.ticks[:-1]] == [Fraction(d, 1000) for _, d in TICKS[:-1]]
+            assert plane[0] == pytest.approx(value, abs=0.5)
 
 
 def test_outputs_are_not_overwritten(tmp_path: Path, pictures: np.ndarray) -> None:
@@ -119,12 +113,13 @@ def test_mp4_says_how_it_is_coded(tmp_path: Path, pictures: np.ndarray) -> None:
 
 
 def test_time_stamps_no_container_can_hold(tmp_path: Path, pictures: np.ndarray) -> None:
-    for base, pts in ((Fraction(1, 2**32 - 1), 0), (Fraction(1, 1000), 2**63)):
-        with (
-            pytest.raises((UsageError, InputError)),
-            open_sink(str(tmp_path / "x.mkv"), width=46, height=34, time_base=base, fps=Fraction(25)) as sink,
-        ):
-            sink.put(pictures[0], pts, 1)
+    with (
+        pytest.raises(UsageError, match="cannot hold these time stamps"),
+        open_sink(
+            str(tmp_path / "x.mkv"), width=46, height=34, time_base=Fraction(1), fps=Fraction(25), keep_times=True
+        ) as sink,
+    ):
+        sink.put(pictures[0], 2**63, 1)
     assert not list(tmp_path.iterdir())
 
 
@@ -143,11 +138,6 @@ def test_a_failure_leaves_nothing_behind(tmp_path: Path, pictures: np.ndarray, n
 def test_impossible_outputs(tmp_path: Path, pictures: np.ndarray, name: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         save(tmp_path / name, pictures)
-
-
-def test_odd_sides_do_not_fit_mp4(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="even"):
-        open_sink(str(tmp_path / "x.mp4"), width=3, height=4, time_base=Fraction(1), fps=Fraction(1))
 
 
 def test_scaling_keeps_the_display_aspect(tmp_path: Path, pictures: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """The fitted network as integer operations (specification, section 6).
 
-Units: the embedding's is its quantisation step, the picture's is 1/255, all others are powers of two. Inside a coupling
-layer, everything that is added or concatenated shares a unit.
+Units: the embedding's is its quantisation step, the picture's is 1/255 or 1/1023, all others are powers of two. Inside
+a coupling layer, everything that is added or concatenated shares a unit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nvcodec.encoding.export.operation_builder import (
     integer_range,
 )
 from nvcodec.encoding.model.convolution import Conv
-from nvcodec.encoding.model.decoder_network import Decoder
+from nvcodec.encoding.model.decoder_network import MID_GREY, Decoder
 from nvcodec.encoding.model.skip_connection import LEAKY_SLOPE, DenseBlock, Skip, noise_operations
 from nvcodec.encoding.quantizer.initial_steps import check_finite
 from nvcodec.encoding.quantizer.rounding import integers
@@ -45,12 +45,16 @@ from nvcodec.format.operations import (
     Subtract,
 )
 from nvcodec.format.stream import Layer
+from nvcodec.samples import peak_of
 
-HEAD_SHIFT = 8  # the head's unit is 1/256, which HEAD_UNIT turns into 1/255 of the picture's range
-HEAD_OFFSET = 127.5 / 256  # mid-grey in the head's unit
 GRID_SHIFT = 3  # between its knots a feature grid has eighths of its quantisation step
 GELU_MINIMUM = 0.17  # gelu(x) > -0.17 everywhere
 GELU_REACH = 6.0  # below -6, gelu is zero at any precision used here
+
+
+def head_offset(bits: int) -> float:
+    """Return mid-grey in the head's unit: 127.5 / 256 for pictures of 8 bits."""
+    return MID_GREY * peak_of(bits) / 2**bits
 
 
 @torch.no_grad()
@@ -88,7 +92,7 @@ def export_layer(
     exporter.trunk(embedding)
     exporter.picture()
     shape = decoder.shape
-    tensors = infer(builder.ops, lower_tensors, (shape.height, shape.width))
+    tensors = infer(builder.ops, lower_tensors, (shape.height, shape.width), peak_of(decoder.bits))
     return Layer(tuple(builder.ops), tensors, builder.convs, stored, 1, np.zeros(len(latents[0]), np.uint32))
 
 
@@ -181,7 +185,7 @@ class Exporter:
             residual = self.builder.add(Crop(residual, 0, 0, shape.height, shape.width))
         if reference is not None:
             picture = self.builder.add(Below(reference.layer, reference.picture_op))
-            self.builder.add(Add(picture, residual, 0, 255))
+            self.builder.add(Add(picture, residual, 0, peak_of(self.decoder.bits)))
 
     def shift_for(self, conv: torch.nn.Module, reach: float = math.inf) -> int:
         """Return the finest unit 2^-shift in which a convolution's output fits 12 bits, where it exceeds ``-reach``."""
@@ -207,10 +211,13 @@ class Exporter:
         for count, addend in enumerate(addends, 1):
             limits = integer_range(self.ranges.inputs[conv], shift) if count == len(addends) else None
             index = self.merge(index, addend, shift, limits)
-        if conv is self.decoder.head and self.decoder.reference is not None:
-            return builder.convolve(conv, index, 2.0**-shift, HEAD_SHIFT, (-255, 255))
         if conv is self.decoder.head:
-            return builder.convolve(conv, index, 2.0**-shift, HEAD_SHIFT, (0, 255), HEAD_OFFSET)
+            # The head's unit is 1/256, which its own unit turns into 1/255 of the picture's range, or so with 10 bits.
+            bits = self.decoder.bits
+            peak = peak_of(bits)
+            if self.decoder.reference is not None:
+                return builder.convolve(conv, index, 2.0**-shift, bits, (-peak, peak))
+            return builder.convolve(conv, index, 2.0**-shift, bits, (0, peak), head_offset(bits))
         return builder.convolve(conv, index, 2.0**-shift, self.shift_for(conv, GELU_REACH))
 
     def merge(self, trunk: int, addend: Addend, shift: int, limits: tuple[int, int] | None) -> int:

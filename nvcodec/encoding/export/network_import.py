@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nvcodec.encoding.export.network_export import HEAD_OFFSET, HEAD_SHIFT
+from nvcodec.encoding.export.network_export import head_offset
 from nvcodec.errors import UsageError
 from nvcodec.format.arithmetic.functions import NORMAL_SHIFT
 from nvcodec.format.arithmetic.step_indices import factors
@@ -63,8 +63,8 @@ class ImportedNetwork:
     grids: list[tuple[FloatArray, ImportedConv]]
 
 
-def import_network(layer: Layer) -> ImportedNetwork:
-    """Return the float network of a layer.
+def import_network(layer: Layer, bits: int = 8) -> ImportedNetwork:
+    """Return the float network of a layer of pictures of so many bits.
 
     A latent's unit is not in the stream, because the convolution that reads it absorbs it; one is chosen with which
     that convolution's weights are as large as PyTorch's initialisation would make them.
@@ -73,7 +73,7 @@ def import_network(layer: Layer) -> ImportedNetwork:
         UsageError: the network was not written by this encoder.
     """
     ops = layer.ops
-    units = {index: 2.0**-shift for index, shift in unit_shifts(ops).items()}
+    units = {index: 2.0**-shift for index, shift in unit_shifts(ops, bits).items()}
     skip_ops = skip_connection_ops(ops)
     trunk: list[ImportedConv] = []
     skips: list[ImportedConv] = []
@@ -81,7 +81,7 @@ def import_network(layer: Layer) -> ImportedNetwork:
     for index, op in enumerate(ops):
         if not isinstance(op, Conv):
             continue
-        imported = _import_conv(layer, index, op, units)
+        imported = _import_conv(layer, index, op, units, bits)
         source = ops[op.input]
         if isinstance(source, Grid):
             unit = units[op.input] * 2.0**source.shift
@@ -99,7 +99,7 @@ def import_network(layer: Layer) -> ImportedNetwork:
     return ImportedNetwork(trunk, skips, strides, latents, grids)
 
 
-def _import_conv(layer: Layer, index: int, op: Conv, units: dict[int, float]) -> ImportedConv:
+def _import_conv(layer: Layer, index: int, op: Conv, units: dict[int, float], bits: int) -> ImportedConv:
     """Return a convolution in float; adds the unit of its input to ``units`` if it is free."""
     ops = layer.ops
     if index not in units:
@@ -113,13 +113,14 @@ def _import_conv(layer: Layer, index: int, op: Conv, units: dict[int, float]) ->
     bias = conv.accumulator_bias(op) * factor
     is_head = not any(index in other.inputs for other in ops if not isinstance(other, Crop))
     return ImportedConv(
-        (weight / units[op.input]).astype(np.float32), (bias - (HEAD_OFFSET if is_head else 0)).astype(np.float32)
+        (weight / units[op.input]).astype(np.float32),
+        (bias - (head_offset(bits) if is_head else 0)).astype(np.float32),
     )
 
 
-def unit_shifts(ops: Sequence[Op]) -> dict[int, int]:
+def unit_shifts(ops: Sequence[Op], bits: int = 8) -> dict[int, int]:
     """Return the unit 2^-shift of each result, as far as tables, noise and the picture at the end determine it."""
-    shifts = {len(ops) - 1: HEAD_SHIFT}
+    shifts = {len(ops) - 1: bits}
     for index, op in enumerate(ops):
         if isinstance(op, Table):
             shifts[op.input], shifts[index] = op.in_shift, op.out_shift

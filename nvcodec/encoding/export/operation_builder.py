@@ -87,7 +87,13 @@ class OperationBuilder:
         raise NvcodecError("no unit keeps the accumulators below 2^24: the fit has diverged")
 
     def convolve(
-        self, conv: Conv, source: int, unit: float, shift: int, limits: tuple[int, int] | None = None, offset: float = 0
+        self,
+        conv: Conv,
+        source: int,
+        unit: float,
+        shift: int,
+        limits: tuple[int, int] | None = None,
+        offset: float | npt.NDArray[np.float64] = 0,
     ) -> Value:
         """Append a convolution.
 
@@ -98,7 +104,7 @@ class OperationBuilder:
             shift: the result is to be in units of 2^-shift.
             limits: range of the result. None: a pre-activation of 12 bits, in a coarser unit if no step index is coarse
                 enough for this one.
-            offset: added to the bias.
+            offset: added to the bias, for all channels or for each one.
 
         Raises:
             BoundBroken: an accumulator could reach 2^24, or a field leaves its range.

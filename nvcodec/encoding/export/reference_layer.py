@@ -12,6 +12,7 @@ from nvcodec.encoding.model.decoder_network import ReferenceLayer
 from nvcodec.errors import UsageError
 from nvcodec.format.operations import Conv, Op
 from nvcodec.format.stream import Stream
+from nvcodec.samples import sample_dtype
 from nvcodec.video.frames import FrameCollector
 
 
@@ -33,7 +34,7 @@ def decode_reference(stream: Stream, device: torch.device, memory: int | None = 
     layer = stream.layers - 1
     ops = stream.segments[0].layers[layer].ops
     feature_op, picture_op = _input_of_last_block(ops), len(ops) - 1
-    shifts = unit_shifts(ops)
+    shifts = unit_shifts(ops, stream.video.bits)
     if feature_op is None or feature_op not in shifts:
         raise UsageError("this encoder did not write the network: it has no features to build on")
     wanted = [(layer, picture_op), (layer, feature_op)]
@@ -42,7 +43,7 @@ def decode_reference(stream: Stream, device: torch.device, memory: int | None = 
     pictures, features = FrameCollector(half), FrameCollector(half)
     for frame in range(stream.frames):
         picture, values = (result[0].cpu() for result in network.results([frame]))
-        pictures.append(picture.to(torch.uint8))
+        pictures.append(picture.to(sample_dtype(stream.video.bits)))
         features.append(values)
     return ReferenceLayer(
         pictures.frames(),

@@ -13,6 +13,7 @@ from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.schedule import lr_factor
 
 FINISHING_EPOCHS = 1.2  # writing and verifying the file takes about as long as this many epochs of the fit
+SLOWEST_START = 3.0  # times as long as later ones the first training steps may take
 TIMING_WARMUP_STEPS = 10  # the first training steps take longer and say nothing about the pace
 EXTENSION_LR_FACTOR = 0.04  # learning rate, relative to the peak, at which an extension begins
 
@@ -24,23 +25,27 @@ class Budget:
 
     Args:
         options: of the fit.
-        frames: number of frames in the clip.
+        frames: number of frames in the clip, or of training steps that take as long as decoding them.
 
     Attributes:
         step: training steps done.
         clock: seconds of training steps, and of everything else (``overhead``: fixing the latents, a warm start,
             measuring quality).
         warmup_seconds: duration of the first ten training steps.
+        reserved: seconds that what follows the fit takes for one file beside decoding.
         cooldown: shares between which the learning rates decay; None for the ordinary schedule.
     """
 
-    def __init__(self, options: FitOptions, frames: int) -> None:
+    def __init__(self, options: FitOptions, frames: float) -> None:
         self.options, self.frames = options, frames
         self.step = 0
         self.clock = Clock()
         self.clock.seconds.update({STEPS: 0.0, OVERHEAD: 0.0})
         self.warmup_seconds = 0.0
+        self.reserved = 0.0
         self.cooldown: tuple[float, float] | None = None
+        self._seconds, self._files = options.seconds, options.files
+        self._allotted_at = 0.0, 0.0  # share, and seconds, that were spent when these seconds were allotted
 
     @property
     def seconds_per_step(self) -> float:
@@ -50,17 +55,36 @@ class Budget:
 
     @property
     def finishing_seconds(self) -> float:
-        """Expected duration of what follows the fit."""
-        return self.seconds_per_step * FINISHING_EPOCHS * self.frames
+        """Expected duration of what follows the fit, for one file."""
+        return self.seconds_per_step * FINISHING_EPOCHS * self.frames + self.reserved
+
+    @property
+    def least_finishing_seconds(self) -> float:
+        """The same, known after the first step, when it is a cautious guess."""
+        guess = self.clock.seconds[STEPS] / max(1, self.step) / SLOWEST_START
+        return (self.seconds_per_step or guess) * FINISHING_EPOCHS * self.frames
+
+    def allot(self, seconds: float) -> None:
+        """Let the rest of the budget, and what follows for one file, take so many seconds from now on."""
+        self._allotted_at = self.spent(), self.clock.total
+        self._seconds, self._files = seconds, 1
+
+    def count_overhead(self, left: float) -> None:
+        """Count as overhead what has passed beside all that is counted, given the seconds that are left."""
+        assert self._seconds is not None
+        expected = self._seconds - (self.clock.total - self._allotted_at[1])
+        self.clock.seconds[OVERHEAD] += max(0.0, expected - left)
 
     def spent(self, extra_steps: float = 0) -> float:
         """Return the share of the budget that is spent, or will be after ``extra_steps`` more training steps."""
         options = self.options
         share = (self.step + extra_steps) / options.steps if options.steps else 0.0
-        if options.seconds and self.step:
-            available = options.seconds - self.finishing_seconds
-            taken = self.clock.total + self.seconds_per_step * extra_steps
-            share = max(share, taken / max(available, 1e-9))
+        if self._seconds is not None and self.step:
+            before, taken_before = self._allotted_at
+            available = self._seconds - self._files * self.finishing_seconds
+            available /= 1 + (self._files - 1) * options.quantised_share
+            taken = self.clock.total - taken_before + self.seconds_per_step * extra_steps
+            share = max(share, before + (1 - before) * taken / max(available, 1e-9))
         return share
 
     @property

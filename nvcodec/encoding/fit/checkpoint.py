@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from nvcodec.errors import InputError, UsageError
 
 VERSION = 5
 SUFFIX = ".checkpoint"
-_DAMAGED = "{} is not a checkpoint, or is damaged"
-FREE_OPTIONS = ("steps", "seconds", "batch", "bfloat16")  # may change when a fit is resumed
+DAMAGED = "{} is not a checkpoint, or is damaged"
+FREE_OPTIONS = ("steps", "seconds", "files", "batch", "bfloat16")  # may change when a fit is resumed
 
 
 def path_beside(output: str | os.PathLike[str] | None) -> Path | None:
@@ -84,10 +85,19 @@ def save(fit: Fit, path: Path, lower_layers: bytes = b"") -> None:
     arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
     if lower_layers:
         arrays["lower"] = np.frombuffer(lower_layers, np.uint8)
+    write_arrays(path, {"meta": np.frombuffer(meta, np.uint8), **arrays})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a checkpoint, which appears only when it is complete.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     temporary = _temporary(path)  # always the same name, so that those of killed processes do not pile up
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, meta=np.frombuffer(meta, np.uint8), **arrays)
+            np.savez(file, allow_pickle=False, **arrays)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
@@ -114,7 +124,7 @@ def restore(fit: Fit, path: Path) -> None:
         InputError: there is no such file, or it is not a checkpoint.
         UsageError: it belongs to another clip, network, or way to fit.
     """
-    arrays = _read(path)
+    arrays = read_arrays(path)
     try:
         meta = json.loads(arrays.pop("meta").tobytes())
         arrays.pop("lower", None)
@@ -122,7 +132,7 @@ def restore(fit: Fit, path: Path) -> None:
             fit_state.restore(fit, {name: torch.from_numpy(array) for name, array in arrays.items()}, meta["plain"])
             return
     except (ValueError, LookupError, TypeError, RuntimeError, AttributeError):
-        raise InputError(_DAMAGED.format(path)) from None
+        raise InputError(DAMAGED.format(path)) from None
     raise UsageError(f"{path} is of another clip, size, seed, loss or set of options, or of another version")
 
 
@@ -132,16 +142,16 @@ def lower_layers_in(path: Path) -> bytes:
     Raises:
         InputError: there is no such file, or it is not a checkpoint.
     """
-    arrays = _read(path)
+    arrays = read_arrays(path)
     return arrays["lower"].tobytes() if "lower" in arrays else b""
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's arrays; whatever is wrong with the file becomes one sentence."""
+def read_arrays(path: Path) -> dict[str, Any]:
+    """Return a checkpoint's arrays; whatever is wrong with the file becomes the sentence of an InputError."""
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise InputError(f"there is no checkpoint {path}") from None
     except Exception:  # zipfile, NumPy's parser of headers and the tokenizer below it raise many kinds
-        raise InputError(_DAMAGED.format(path)) from None
+        raise InputError(DAMAGED.format(path)) from None

@@ -15,7 +15,7 @@ from torch import nn
 from nvcodec.encoding.fit.budget import OVERHEAD, STEPS, Budget
 from nvcodec.encoding.fit.fit_options import FitOptions
 from nvcodec.encoding.fit.frame_sampler import FrameSampler
-from nvcodec.encoding.fit.losses import SQUARED_ERROR, Loss
+from nvcodec.encoding.fit.losses import SQUARED_ERROR, Loss, checked
 from nvcodec.encoding.fit.optimisers import Optimisers, adam
 from nvcodec.encoding.fit.rate_control import RateController, rate_term
 from nvcodec.encoding.model.decoder_network import MID_GREY, Decoder, Reference, ReferenceLayer
@@ -24,8 +24,8 @@ from nvcodec.encoding.model.network_shape import NetworkShape
 from nvcodec.encoding.model.skip_connection import abnormality, sample_noise
 from nvcodec.encoding.quantizer.initial_steps import set_initial_steps
 from nvcodec.encoding.quantizer.learned_steps import LearnedSteps
-from nvcodec.errors import UsageError
 from nvcodec.metrics import psnr
+from nvcodec.samples import bits_of, peak_of, signed
 from nvcodec.video.frames import Frames, checksum
 
 RELATIVE_LATENT_LR = 0.03  # Adam's for latents, relative to their root mean square
@@ -61,10 +61,11 @@ class Fitted:
 
     @torch.no_grad()
     def psnr(self, frames: Frames) -> float:
-        """Return the mean RGB PSNR in dB of its 8-bit pictures against ``frames``, uint8 [frames, 3, height, width]."""
+        """Return the mean RGB PSNR in dB of its rounded pictures against ``frames``, [frames, 3, height, width]."""
+        peak = peak_of(self.decoder.bits)
         values = []
         for number, frame in enumerate(frames):
-            picture = (self.picture(number)[0] * 255).round().clamp(0, 255)
+            picture = (self.picture(number)[0] * peak).round().clamp(0, peak) * (255 / peak)
             values.append(psnr(picture, frame.to(picture.device)))
         return statistics.mean(values)
 
@@ -76,7 +77,7 @@ class Fit:
     to help with that one; the encoder's own z only has to look as if it had been sampled.
 
     Args:
-        frames: uint8 [frames, 3, height, width]; they stay bytes, on the device if they are in memory.
+        frames: samples [frames, 3, height, width]; they stay integers, on the device if they are in memory.
         shape: the network; its width and height are those of the frames.
         options: see :class:`FitOptions`.
         device: where to fit.
@@ -85,6 +86,7 @@ class Fit:
 
     Attributes:
         phase: see :class:`Phase`.
+        bits: of a sample of the frames.
         budget: what may be spent and has been spent; ``budget.step`` counts the training steps.
         rate_control: steers lambda and the quantisation steps to a target.
         quant_steps: the quantisation steps, learned if ``options.rd_lambda`` is above 0.
@@ -101,6 +103,7 @@ class Fit:
         reference: ReferenceLayer | None = None,
     ) -> None:
         self.options, self.shape, self.loss, self.device = options, shape, loss, device
+        self.bits = bits_of(frames)
         with torch.random.fork_rng(devices=[]):  # the caller's generator stays as it is
             torch.manual_seed(options.seed)
             self.encoder, self.decoder = self.build(reference)
@@ -111,7 +114,7 @@ class Fit:
         grids = [grid.values for grid in self.decoder.grids.values()]
         self.optimisers = Optimisers(self.network, grids, list(self.quant_steps.parameters()), options)
         self.latent_lrs: list[float] = []
-        self.frames = frames.to(device) if isinstance(frames, torch.Tensor) else frames
+        self.frames = signed(frames).to(device) if isinstance(frames, torch.Tensor) else frames
         self.noise = [z.to(device) for z in sample_noise(shape, options.seed % 2**32)]
         self.sampler = FrameSampler(len(frames), options.seed)
         self.budget = Budget(options, len(frames))
@@ -121,7 +124,7 @@ class Fit:
 
     def build(self, reference: ReferenceLayer | None) -> tuple[Encoder, Decoder]:
         """Return the two halves of the network. Another network overrides this and :meth:`analyse`."""
-        return Encoder(self.shape), Decoder(self.shape, self.options.rep, reference)
+        return Encoder(self.shape), Decoder(self.shape, self.options.rep, reference, self.bits)
 
     def analyse(self, pictures: torch.Tensor, frames: list[int]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return the latents of ``pictures`` [batch, 3, height, width] with these frame numbers, and each own z."""
@@ -144,7 +147,7 @@ class Fit:
             self.enter_due_phase()
         with clock.phase(STEPS):
             frames = self.sampler.draw(self.options.batch)
-            pictures = as_float(self.frames[frames].to(self.device))
+            pictures = as_float(signed(self.frames[frames]).to(self.device))
             lr_factor = self.budget.lr_factor()
             with torch.enable_grad():
                 loss, error = self.objective(pictures, frames)
@@ -175,9 +178,7 @@ class Fit:
         if self.quantised and self.rate_control.active:
             self.quant_steps.apply_to_decoder()
         decoded, own_z = self.reconstruct(pictures, frames)
-        loss = self.loss(decoded, pictures, frames)
-        if loss.ndim:
-            raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(loss.shape)}")
+        loss = checked(self.loss(decoded, pictures, frames))
         for z in own_z:
             loss = loss + self.options.normality * abnormality(z)
         if self.quantised and self.rate_control.active:
@@ -264,7 +265,7 @@ class Fit:
         if self.fixed_latents is not None:
             return [latent.detach() for latent in self.fixed_latents]
         by_frame = [
-            self.analyse(as_float(self.frames[[frame]].to(self.device)), [frame])[0]
+            self.analyse(as_float(signed(self.frames[[frame]]).to(self.device)), [frame])[0]
             for frame in range(len(self.frames))
         ]
         plain = torch.contiguous_format  # with one channel a tensor would pass for any memory format
@@ -285,8 +286,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def as_float(frames: torch.Tensor) -> torch.Tensor:
-    """Return uint8 pictures as float32, 0 to 1, in ``channels_last`` layout."""
-    return (frames.float() / 255).contiguous(memory_format=torch.channels_last)
+    """Return pictures as float32, 0 to 1, in ``channels_last`` layout."""
+    return (frames.float() / peak_of(bits_of(frames))).contiguous(memory_format=torch.channels_last)
 
 
 def analyse(

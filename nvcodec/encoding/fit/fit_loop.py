@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import torch
 
-from nvcodec.encoding.fit.budget import STEPS
-from nvcodec.encoding.fit.fit import Fit
+from nvcodec.encoding.fit.budget import STEPS, Budget
+
+F = TypeVar("F", bound="Advancing")
 
 REPORT_INTERVAL = 20  # training steps between reports: each costs a synchronisation on a GPU
 #: The cooldown of an interrupted fit: share of the steps done so far, at most, and seconds, at most.
@@ -26,6 +28,7 @@ class Progress:
         psnr: in dB, mean over the last training steps.
         seconds: time spent so far.
         seconds_left: expected time left, including what follows the fit.
+        phase: ``fit``; or ``AV1`` while an AV1 stream is made, and ``step`` counts its frames.
     """
 
     step: int
@@ -34,10 +37,22 @@ class Progress:
     psnr: float
     seconds: float
     seconds_left: float
+    phase: str = "fit"
+
+
+class Advancing(Protocol):
+    """A fit that :func:`run` can take to its end."""
+
+    @property
+    def budget(self) -> Budget:
+        """What may be spent and has been spent."""
+
+    def advance(self) -> torch.Tensor:
+        """Do one training step; returns its mean squared error without waiting for it."""
 
 
 OnProgress = Callable[[Progress], None]
-OnStep = Callable[[Fit], None]
+OnStep = Callable[[F], None]
 ShouldStop = Callable[[], bool]
 
 
@@ -47,9 +62,9 @@ def never() -> bool:
 
 
 def run(
-    fit: Fit,
+    fit: F,
     on_progress: OnProgress | None = None,
-    on_step: OnStep | None = None,
+    on_step: OnStep[F] | None = None,
     should_stop: ShouldStop = never,
 ) -> None:
     """Advance until the fit is done or ``should_stop`` returns True.
@@ -71,7 +86,7 @@ def run(
             on_step(fit)
 
 
-def fast_cooldown(fit: Fit, on_progress: OnProgress | None = None) -> None:
+def fast_cooldown(fit: Advancing, on_progress: OnProgress | None = None) -> None:
     """Cool a fit down within a twentieth of the time that it has taken so far, and at most ten seconds."""
     budget = fit.budget
     part = min(FAST_COOLDOWN_PART, FAST_COOLDOWN_SECONDS / max(budget.clock.seconds[STEPS], 1e-9))
@@ -80,7 +95,7 @@ def fast_cooldown(fit: Fit, on_progress: OnProgress | None = None) -> None:
         run(fit, on_progress)
 
 
-def progress_of(fit: Fit, errors: list[torch.Tensor]) -> Progress:
+def progress_of(fit: Advancing, errors: list[torch.Tensor]) -> Progress:
     """Return the progress after training steps with these mean squared errors.
 
     Waits for the errors, which counts as time of the training steps.

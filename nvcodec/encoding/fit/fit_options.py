@@ -11,7 +11,8 @@ class FitOptions:
 
     Attributes:
         steps: training steps in all; each sees ``batch`` frames.
-        seconds: time in all, including that for writing and verifying the file.
+        seconds: time in all, including that for decoding and writing the files.
+        files: how many files are made of the fit; each after the first has phase QUANTISED for itself.
         batch: frames per training step.
         seed: of initialisation, of the order of frames and of z.
         rep: whether the blocks are reparameterised.
@@ -31,6 +32,7 @@ class FitOptions:
 
     steps: int | None = None
     seconds: float | None = None
+    files: int = 1
     batch: int = 1
     seed: int = 0
     rep: bool = False

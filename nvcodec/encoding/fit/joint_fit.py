@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 from nvcodec.encoding.fit.fit import Fit, as_float
 from nvcodec.encoding.fit.fit_loop import ShouldStop, never
+from nvcodec.encoding.fit.losses import checked
 from nvcodec.encoding.fit.rate_control import rate_term
 from nvcodec.encoding.fit.schedule import lr_factor
 from nvcodec.encoding.model.decoder_network import Reference
 from nvcodec.encoding.quantizer.rounding import ste
+from nvcodec.samples import peak_of, signed
 
 JOINT_LR_FACTOR = 0.2  # learning rates at the beginning, relative to their peak
 
@@ -48,7 +50,7 @@ def joint_step(fits: Sequence[Fit], learning_rate_factor: float, step_share: flo
         step_share: share of the joint fit that the previous training step took.
     """
     frames = fits[0].sampler.draw(fits[0].options.batch)
-    source = as_float(fits[0].frames[frames].to(fits[0].device))
+    source = as_float(signed(fits[0].frames[frames]).to(fits[0].device))
     total, bits = source.new_zeros(()), source.new_zeros(())
     reference: Reference | None = None
     for fit in fits:
@@ -56,13 +58,14 @@ def joint_step(fits: Sequence[Fit], learning_rate_factor: float, step_share: flo
             fit.quant_steps.apply_to_decoder()
         fit.optimisers.clear_gradients()
         picture, features = fit.decode(frames, reference)
-        loss = fit.loss(picture, source, frames)
+        loss = checked(fit.loss(picture, source, frames))
         bits = bits + fit.rate_control.measure_bits(fit.budget.step)
         # The logarithm's derivative: a loss divided by its own value changes as its dB do.
         total = total + (loss + rate_term(loss, bits, fit.rate_control.rd_lambda)) / loss.detach()
-        # Layers above read 8-bit pictures.
-        eight_bit = (picture * 255).round().clamp(0, 255) / 255
-        reference = ste(picture.clamp(0, 1), eight_bit), features
+        # Layers above read rounded pictures.
+        peak = peak_of(fit.bits)
+        as_shown = (picture * peak).round().clamp(0, peak) / peak
+        reference = ste(picture.clamp(0, 1), as_shown), features
     total.backward()  # type: ignore[no-untyped-call]
     for fit in fits:
         fit.optimisers.step(learning_rate_factor)

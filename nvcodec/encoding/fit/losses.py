@@ -18,6 +18,7 @@ from nvcodec.video.frames import Frames, checksum
 #: frame numbers.
 Loss = Callable[[torch.Tensor, torch.Tensor, Sequence[int]], torch.Tensor]
 
+NO_WEIGHT = "all `weights` are zero: nothing would be fitted"
 SSIM_SHARE = 0.3  # of l1-ssim: HNeRV's Fusion6
 
 
@@ -29,13 +30,18 @@ def _absolute(decoded: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     return (decoded - source).abs()
 
 
-def _absolute_and_structure(decoded: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+def dissimilarity(decoded: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """Return 1 - SSIM about each pixel of pictures [batch, 3, height, width], 0 to 1; beyond their edge they go on."""
     margin = [WINDOW // 2] * 4
     a, b = (F.pad(255 * picture, margin, mode="replicate") for picture in (decoded, source))
-    return (1 - SSIM_SHARE) * _absolute(decoded, source) + SSIM_SHARE * (1 - ssim_maps(a, b)[0])
+    return 1 - ssim_maps(a, b)[0]
 
 
-_PIXEL_ERRORS = dict(zip(LOSSES, (_squared, _absolute, _absolute_and_structure), strict=True))
+def _absolute_and_structure(decoded: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    return (1 - SSIM_SHARE) * _absolute(decoded, source) + SSIM_SHARE * dissimilarity(decoded, source)
+
+
+PIXEL_ERRORS = dict(zip(LOSSES, (_squared, _absolute, _absolute_and_structure), strict=True))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,7 +65,7 @@ class PictureLoss:
         if self.name not in LOSSES:
             raise UsageError(f"`loss` is one of {', '.join(LOSSES)}; got {self.name!r}")
         if self.weights is not None and not self.mean_weight:
-            raise UsageError("all `weights` are zero: nothing would be fitted")
+            raise UsageError(NO_WEIGHT)
 
     @functools.cached_property
     def mean_weight(self) -> float:
@@ -73,13 +79,33 @@ class PictureLoss:
         return f"{self.name}, weights {0 if self.weights is None else checksum(self.weights)}"
 
     def __call__(self, decoded: torch.Tensor, source: torch.Tensor, frames: Sequence[int]) -> torch.Tensor:
-        errors = _PIXEL_ERRORS[self.name](decoded, source)
+        errors = PIXEL_ERRORS[self.name](decoded, source)
         if self.weights is not None:
             errors = errors * (self.weights[list(frames)].to(errors.device) / self.mean_weight)
         return errors.mean()
 
 
 SQUARED_ERROR = PictureLoss()
+
+
+def loss_of(loss: str | Loss | None, weights: Frames | None) -> Loss:
+    """Return a loss of whole pictures, given its name, None for the default, or the caller's own function."""
+    return loss if callable(loss) else PictureLoss(loss or DEFAULT_LOSS, weights)
+
+
+def checked(value: torch.Tensor) -> torch.Tensor:
+    """Return what a loss has returned, if it can be minimised.
+
+    Raises:
+        UsageError: it is no tensor, not one number, or has no gradient where one is wanted.
+    """
+    if not isinstance(value, torch.Tensor):
+        raise UsageError(f"the loss must be a tensor of one number, got {type(value).__name__}")
+    if value.ndim:
+        raise UsageError(f"the loss must be one number, got a tensor of shape {tuple(value.shape)}")
+    if torch.is_grad_enabled() and not value.requires_grad:
+        raise UsageError("the loss has no gradient: it must be computed with torch from the decoded pictures")
+    return value
 
 
 def identity(loss: Loss) -> str:

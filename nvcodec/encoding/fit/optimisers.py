@@ -112,9 +112,10 @@ class Optimisers:
         for name, tensor in tensors.items():
             number, index, kind = name.split(".")
             parameter = optimisers[int(number)].parameters[int(index)]
-            # Fused Adam walks through memory: its averages have to have the parameter's memory layout.
-            if tensor.shape == parameter.shape:
-                tensor = torch.empty_like(parameter).copy_(tensor)
-            states[int(number)].setdefault(int(index), {})[kind] = tensor
+            # Copied, because optimisers update in place. Fused Adam walks through memory: its averages have to have the
+            # parameter's memory layout.
+            layout = parameter if tensor.shape == parameter.shape else tensor
+            copy = torch.empty_like(layout, dtype=tensor.dtype).copy_(tensor)
+            states[int(number)].setdefault(int(index), {})[kind] = copy
         for scheduled, state in zip(optimisers, states, strict=True):
             scheduled.optimiser.load_state_dict({**scheduled.optimiser.state_dict(), "state": state})

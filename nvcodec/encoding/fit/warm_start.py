@@ -22,6 +22,7 @@ from nvcodec.encoding.fit.schedule import lr_factor
 from nvcodec.encoding.model.convolution import Conv
 from nvcodec.encoding.model.decoder_network import Decoder
 from nvcodec.errors import UsageError
+from nvcodec.samples import signed
 
 ENCODER_STEPS, ENCODER_WARMUP_STEPS = 120, 10
 
@@ -59,7 +60,7 @@ def warm_start(fit: Fit, video: Video) -> None:
         UsageError: the file's network has other strides or kernels, or was not written by this encoder.
     """
     with fit.budget.clock.phase(OVERHEAD):
-        stored = import_network(video.stream.segments[0].layers[0])
+        stored = import_network(video.stream.segments[0].layers[0], video.stream.video.bits)
         decoder = fit.decoder
         _check_same_structure(stored, decoder)
         pixels = [1, *(stride**2 for stride in stored.strides), 1]
@@ -157,7 +158,7 @@ def _fit_encoder(fit: Fit, video: Video, latents: list[FloatArray], kept: list[i
     optimisers = network_optimisers(fit.encoder.parameters(), fit.options)
     for step, frame in enumerate(order.tolist()):
         factor = lr_factor((step + 1) / ENCODER_WARMUP_STEPS, 1 - step / ENCODER_STEPS)
-        predicted, _ = analyse(fit.encoder, fit.decoder, as_float(video[frame : frame + 1].to(fit.device)))
+        predicted, _ = analyse(fit.encoder, fit.decoder, as_float(signed(video[frame : frame + 1]).to(fit.device)))
         errors = [
             scale * F.mse_loss(latent[:, : target.size(1)], target[frame : frame + 1])
             for latent, target, scale in zip(predicted, targets, scales, strict=True)

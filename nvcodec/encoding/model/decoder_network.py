@@ -17,13 +17,21 @@ from nvcodec.encoding.model.feature_grid import FeatureGrid
 from nvcodec.encoding.model.network_shape import HEAD_KERNEL, NetworkShape
 from nvcodec.encoding.model.skip_connection import Skip
 from nvcodec.encoding.quantizer.rounding import rounded
+from nvcodec.samples import peak_of, signed
 from nvcodec.video.frames import Frames
 
-HEAD_UNIT = 256 / 255  # the head predicts (x - 1/2) * 255/256, so that its integer step is a power of two
 MID_GREY = 0.5  # added to the head's output in a base layer
 
 #: Pictures [batch, 3, height, width], 0 to 1, and features [batch, channels, height, width] of the layer below.
 Reference = tuple[torch.Tensor, torch.Tensor]
+
+
+def head_unit(bits: int) -> float:
+    """Return the unit of the head of a network for pictures of so many bits.
+
+    With 8 bits it predicts (x - 1/2) * 255/256, so that its integer step is a power of two.
+    """
+    return 2**bits / peak_of(bits)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +39,7 @@ class ReferenceLayer:
     """What an enhancement layer is predicted from: pictures and features of the layer below, as every decoder has them.
 
     Attributes:
-        pictures: uint8 [frames, 3, height, width].
+        pictures: samples [frames, 3, height, width].
         features: int16 [frames, channels, height, width]: the input of the last block of the layer below.
         shift: the features are in units of 2^-shift.
         layer: number of the layer below.
@@ -124,11 +132,14 @@ class Decoder(RoundedNetwork):
         rep: whether the blocks' convolutions are reparameterised while fitting (section 3.1).
         reference: what an enhancement layer is predicted from: a 1x1 convolution of its features is added behind the
             last block but one, and its picture to the head's output. None in a base layer.
+        bits: of a sample of the pictures that it is for.
     """
 
-    def __init__(self, shape: NetworkShape, rep: bool = False, reference: ReferenceLayer | None = None) -> None:
+    def __init__(
+        self, shape: NetworkShape, rep: bool = False, reference: ReferenceLayer | None = None, bits: int = 8
+    ) -> None:
         super().__init__()
-        self.shape, self.reference = shape, reference
+        self.shape, self.reference, self.bits = shape, reference, bits
         self.stem = Conv(shape.embedding_channels, shape.stem, 1)
         inputs = (shape.stem, *shape.channels[:-1])
         kind = RepConv if rep else Conv
@@ -210,7 +221,7 @@ class Decoder(RoundedNetwork):
                 x = x + grids[number](frames)
             if self.inter_layer_conv is not None and reference and number == self.shape.inter_layer_block:
                 x = x + resample(self.inter_layer_conv(reference[1]), x.shape[2], x.shape[3])
-        residual: torch.Tensor = self.head(x) * HEAD_UNIT
+        residual: torch.Tensor = self.head(x) * head_unit(self.bits)
         cropped = residual[:, :, : self.shape.height, : self.shape.width]
         return cropped + (reference[0] if reference else MID_GREY), block_input
 
@@ -220,7 +231,7 @@ class Decoder(RoundedNetwork):
             return None
         device, chosen = self.head.weight.device, list(frames)
         pictures, features = (
-            stored[chosen].to(device) for stored in (self.reference.pictures, self.reference.features)
+            signed(stored[chosen]).to(device) for stored in (self.reference.pictures, self.reference.features)
         )
         unit = 2.0**-self.reference.shift
-        return pictures / 255, (features * unit).contiguous(memory_format=torch.channels_last)
+        return pictures / peak_of(self.bits), (features * unit).contiguous(memory_format=torch.channels_last)

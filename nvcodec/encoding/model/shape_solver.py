@@ -32,6 +32,7 @@ CHANNEL_SHRINK = 1.2  # ratio of channels from block to block
 EMBEDDING_CELLS = 8  # pixels of the embedding aimed at: 2x4
 EMBEDDING_VALUES = 128  # values of the embedding per frame: 16x2x4
 PADDING_COST, EMBEDDING_SIZE_COST = 1.0, 0.05  # per share of padded pixels, per octave of distance from EMBEDDING_CELLS
+SIZE_LEEWAY = 1.02  # the smallest network may have so much more parameters than were asked for
 SIZE_TOLERANCE = 0.003  # relative distance from the size at which the search ends
 MAX_SKIP_SCALES = 2  # Table 1
 COUPLING_SHARE = 0.04  # of the size, for the coupling layer of one scale
@@ -82,6 +83,11 @@ def solve(
         f"{frames} frames of {width}x{height} need at least {family.build(3).parameters(frames)} parameters, "
         f"`size` asks for {size}"
     )
+
+
+def least_network(width: int, height: int, frames: int) -> NetworkShape:
+    """Return the network with the fewest parameters that :func:`solve` returns for so many pictures, or for more."""
+    return _Family(width, height, frames, 0, None, None, 0).build(3)
 
 
 def _skip_shape(scales: int, size: int, kind: str, z_gain: float) -> SkipShape | None:
@@ -175,7 +181,7 @@ class _Family:
         too_many = features > MAX_SKIP_FEATURE_SHARE * self.size
         if self.skip and (self.skip.scales >= len(thinnest.strides) or too_many):
             return False
-        return thinnest.parameters(self.frames) <= self.size * 1.02
+        return thinnest.parameters(self.frames) <= self.size * SIZE_LEEWAY
 
     def best(self) -> NetworkShape:
         """Return the network whose parameters come nearest to the size."""

@@ -77,7 +77,8 @@ class LearnedSteps(nn.Module):
         indices = torch.from_numpy(nearest_index((torch.cat(weight_steps) * units).cpu().numpy()))
         assert decoder.latent_steps is not None
         grid_steps = [grid.quant_step for grid in decoder.grids.values() if grid.quant_step is not None]
-        others = torch.stack([*grid_steps, *decoder.latent_steps[: self.learned_latents]]).detach().double()
+        free_steps = [*grid_steps, *decoder.latent_steps[: self.learned_latents]]
+        others = torch.stack(free_steps).detach().double() if free_steps else units.new_zeros(0)
         self.fineness.copy_(torch.cat([indices.to(units) + 8 * torch.log2(units), -8 * torch.log2(others)]))
         self.finest.copy_(self.fineness)
         # A grid starts coarser than it has to: only its peak limits how fine it may become.

@@ -76,9 +76,9 @@ class Contexts:
         Raises:
             CorruptStreamError: a parameter is out of its range.
         """
-        start, spread, shape = cursor.varint(MAX_START), cursor.varint(65535), cursor.integer("B")
+        start, spread, shape = cursor.varint(MAX_START), cursor.varint(65535), cursor.fixed("B")
         near = code == cls.CODES[1]
-        weight = cursor.integer("B") if near else 0
+        weight = cursor.fixed("B") if near else 0
         if size < 2 or not 0 <= -first < size or spread == 0 or shape > MAX_SHAPE or near != (weight > 0):
             raise CorruptStreamError(
                 f"{cursor.what}: contexts with {size} symbols, spread {spread}, shape {shape}, weight {weight}"

@@ -148,7 +148,7 @@ def unpack_head(cursor: Cursor) -> tuple[int, int, int]:
     Raises:
         CorruptStreamError: a number is out of its range.
     """
-    code, packed = cursor.integer("B"), cursor.varint(2**16)
+    code, packed = cursor.fixed("B"), cursor.varint(2**16)
     first = -(packed + 1 >> 1) if packed & 1 else packed >> 1
     size = cursor.varint(MAX_SYMBOLS)
     if (size == 1) != (code == Constant.CODE) or size == 0:
@@ -168,9 +168,9 @@ def unpack_table(cursor: Cursor, code: int, first: int, size: int) -> Table:
     if code == Constant.CODE:
         return Constant(first, 1)
     if code == Laplace.CODE:
-        return Laplace(first, size, cursor.varint(size - 1), cursor.integer("H"))
+        return Laplace(first, size, cursor.varint(size - 1), cursor.fixed("H"))
     if code == Student.CODE:
-        peak, spread, shape = cursor.varint(size - 1), cursor.varint(MAX_SPREAD), cursor.integer("B")
+        peak, spread, shape = cursor.varint(size - 1), cursor.varint(MAX_SPREAD), cursor.fixed("B")
         if spread == 0 or shape > 6:
             raise CorruptStreamError(f"{cursor.what}: a table with spread {spread} and shape {shape}")
         return Student(first, size, peak, spread, shape)
