@@ -7,7 +7,9 @@ Every run of frames decodes alone (specification, section 4.11). A BASE unit has
 from __future__ import annotations
 
 import collections
+import os
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -89,8 +91,9 @@ class _OpenRun:
     """
 
     def __init__(self, run: BaseRun, picture: Picture) -> None:
-        self.run, self.picture, self.position = run, picture, run.first
-        self._frames = self._decode()
+        self.run, self.position = run, run.first
+        self._frames = _decode(run, picture)
+        _OPEN_RUNS.add(self)
 
     def next(self) -> Planes:
         """Decode the next frame; raises as :meth:`BaseDecoder.planes` does."""
@@ -114,39 +117,40 @@ class _OpenRun:
     def _where(self) -> str:
         return f"AV1 frames {self.run.first} to {self.run.first + self.run.frames - 1} do not decode"
 
-    def _decode(self) -> Iterator[Planes]:
-        """Decode all frames. Metadata and padding, which dav1d and FFmpeg would parse, are kept from them."""
-        import av
 
+def _decode(run: BaseRun, picture: Picture) -> Iterator[Planes]:
+    """Decode all frames of a run. Metadata and padding, which dav1d and FFmpeg would parse, are kept from them."""
+    import av
+
+    try:
+        context: Any = av.CodecContext.create(CODEC, "r")
+    except ValueError:
+        raise InputError(
+            "this file has an AV1 stream, and this PyAV cannot decode it with dav1d; "
+            'pip install --force-reinstall "av>=15" installs one that can'
+        ) from None
+    context.thread_count = torch.get_num_threads()
+    for unit in (*run.temporal_units, None):
+        packet = None if unit is None else _packet(essential(unit))
         try:
-            context: Any = av.CodecContext.create(CODEC, "r")
-        except ValueError:
-            raise InputError(
-                "this file has an AV1 stream, and this PyAV cannot decode it with dav1d; "
-                'pip install --force-reinstall "av>=15" installs one that can'
-            ) from None
-        context.thread_count = torch.get_num_threads()
-        for unit in (*self.run.temporal_units, None):
-            packet = None if unit is None else _packet(essential(unit))
-            try:
-                frames = context.decode(packet)
-            except (av.FFmpegError, ValueError) as error:
-                raise CorruptStreamError(getattr(error, "strerror", None) or str(error)) from None
-            for frame in frames:
-                yield self._planes_of(frame)
+            frames = context.decode(packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise CorruptStreamError(getattr(error, "strerror", None) or str(error)) from None
+        for frame in frames:
+            yield _planes_of(frame, picture)
 
-    def _planes_of(self, frame: Any) -> Planes:
-        """Copy the samples of a frame; raises CorruptStreamError where it is not what PICTURE states."""
-        op = self.picture
-        wanted = ("yuv420p" if op.chroma else "gray") + ("" if op.depth == 8 else "10le")
-        if (frame.format.name, frame.width, frame.height) != (wanted, op.width, op.height):
-            raise CorruptStreamError(f"dav1d yields {frame.width}x{frame.height} {frame.format.name}")
-        sample = np.dtype(np.uint8 if op.depth == 8 else np.uint16)
-        planes = []
-        for plane in frame.planes:
-            rows = np.frombuffer(plane, sample).reshape(-1, plane.line_size // sample.itemsize)
-            planes.append(rows[: plane.height, : plane.width].copy())
-        return tuple(planes)
+
+def _planes_of(frame: Any, picture: Picture) -> Planes:
+    """Copy the samples of a frame; raises CorruptStreamError where it is not what PICTURE states."""
+    wanted = ("yuv420p" if picture.chroma else "gray") + ("" if picture.depth == 8 else "10le")
+    if (frame.format.name, frame.width, frame.height) != (wanted, picture.width, picture.height):
+        raise CorruptStreamError(f"dav1d yields {frame.width}x{frame.height} {frame.format.name}")
+    sample = np.dtype(np.uint8 if picture.depth == 8 else np.uint16)
+    planes = []
+    for plane in frame.planes:
+        rows = np.frombuffer(plane, sample).reshape(-1, plane.line_size // sample.itemsize)
+        planes.append(rows[: plane.height, : plane.width].copy())
+    return tuple(planes)
 
 
 def _packet(data: bytes) -> Any:
@@ -160,3 +164,20 @@ def _packet(data: bytes) -> Any:
     packet: Any = av.Packet(len(data))
     packet.update(data)
     return packet
+
+
+#: All runs that are being decoded in this process.
+_OPEN_RUNS: weakref.WeakSet[_OpenRun] = weakref.WeakSet()
+_INHERITED: list[_OpenRun] = []
+
+
+def _keep_inherited() -> None:
+    """Keep for good, in a child process, the decoders that the parent had.
+
+    Letting go of one would be to wait for threads of dav1d that only the parent has.
+    """
+    _INHERITED.extend(_OPEN_RUNS)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_inherited)

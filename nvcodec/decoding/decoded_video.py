@@ -242,7 +242,7 @@ class _Networks:
     Only one is kept, because a stream may have many segments.
 
     Attributes:
-        kept: networks by process and segment.
+        kept: the network, by process and segment.
     """
 
     def __init__(self, device: torch.device, layers: int) -> None:
@@ -269,10 +269,7 @@ class _Networks:
                 raise UsageError(
                     'CUDA cannot be used in a forked process; take `device="cpu"` or start processes by spawn'
                 ) from None
-            # After a fork, what the parent had is of no use, but kept nevertheless: letting go of its decoders of AV1
-            # would be to wait for threads that this process does not have.
-            inherited = {other: kept for other, kept in self.kept.items() if other[0] != key[0]}
-            self.kept = {**inherited, key: network}
+            self.kept = {key: network}  # after a fork, what the parent had is of no use
         return network
 
     def batch_size(self, segment: Segment) -> int:
@@ -283,8 +280,8 @@ class _Networks:
         return max(1, min(GPU_MAX_BATCH, GPU_BATCH_ELEMENTS // largest))
 
     def clear(self) -> None:
-        """Let go of the networks of this process."""
-        self.kept = {key: kept for key, kept in self.kept.items() if key[0] != os.getpid()}
+        """Let go of the network."""
+        self.kept = {}
 
 
 def _warn(stream: Stream) -> None:

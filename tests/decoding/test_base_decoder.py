@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import multiprocessing
+import os
 import time
+import warnings
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
@@ -146,6 +150,41 @@ def test_several_threads_of_dav1d() -> None:
         decoder = BaseDecoder(runs(), PICTURE, 0)
         assert [numbers(decoder, frame) for frame in range(13)] == sequential()
     finally:
+        torch.set_num_threads(before)
+
+
+def test_a_child_lets_go_of_decoders() -> None:
+    """Threads of dav1d stay with the parent: a child that waited for those of a decoder would wait for good.
+
+    One decoder is in use, and one is left over from a cycle, where it would be found whenever Python looks for such.
+    """
+    used, expected = list[BaseDecoder](), sequential()[6]
+
+    def child() -> None:
+        used.clear()
+        gc.collect()
+        os._exit(0 if numbers(BaseDecoder(runs(), PICTURE, 0), 6) == expected else 1)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    gc.disable()
+    try:
+        used.append(BaseDecoder(runs(), PICTURE, 0))
+        left: list[object] = [BaseDecoder(runs(), PICTURE, 0)]
+        for decoder in (*used, *left):
+            decoder.planes(1)  # type: ignore[attr-defined]
+        left.append(left)
+        del left, decoder
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of forks in a process with threads
+            process = multiprocessing.get_context("fork").Process(target=child)
+            process.start()
+        process.join(60)
+        hangs = process.exitcode is None
+        process.kill()
+        assert (hangs, process.exitcode) == (False, 0)
+    finally:
+        gc.enable()
         torch.set_num_threads(before)
 
 
