@@ -40,7 +40,11 @@ CLIPS: dict[str, tuple[str, Any, Any, int | None]] = {
     "mallard-water 432x240": ("davis480/mallard-water", None, (432, 240), None),
     "foliage 360x240": ("vid4-foliage", None, (360, 240), None),
     "blackswan 854x480": ("davis480/blackswan", None, None, None),
+    "camel 848x480": ("davis480/camel", (848, 480), None, None),
+    "bmx-trees 848x480": ("davis480/bmx-trees", (848, 480), None, None),
+    "mallard-water 848x480": ("davis480/mallard-water", (848, 480), None, None),
     "dancers 1280x720": ("dancers", None, None, 40),
+    "bunny 1280x720": ("bigbuckbunny.mp4", None, None, 66),
 }
 CRFS = (40.0, 46.0, 52.0, 58.0)
 RIVALS = {
@@ -55,6 +59,7 @@ KINDS = {
     "fine ycc": {"preset": "fine"},
     "fine rgb": {"preset": "fine", "tune": "rgb"},
     "finest rgb": {"preset": "finest", "tune": "rgb"},
+    "finest ycc": {"preset": "finest"},
     "normal ycc": {"preset": "normal"},
 }
 MEASURES = ("psnr_rgb", "psnr_y", "psnr_611")
