@@ -136,13 +136,6 @@ def reuse_between_sizes() -> bytes:
     return reusing(segments, {(n, layer): n - 2 for n in range(2, 5) for layer in range(2)})
 
 
-@vector("4.3")
-def reuse_far() -> bytes:
-    """A long chain of references; the number of a segment takes two bytes."""
-    segments = [Segment([compact_plain(f"far {n}", 1, 1, 1)], groups=(0,)) for n in range(130)]
-    return reusing(segments, {(n, 0): n - 1 for n in range(1, 130)})
-
-
 @vector("2")
 def reuse_without_need() -> bytes:
     """The feature bit of version 1.4 set, without need."""

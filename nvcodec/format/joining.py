@@ -69,7 +69,7 @@ def join(sink: ByteSink, reads: Sequence[Callable[[], Stream]]) -> list[str]:
 
     Args:
         sink: takes the bytes.
-        reads: read a file each; called twice, so that no more than one file is in memory.
+        reads: each reads one of the files; called twice, so that no more than one file is in memory.
 
     Returns:
         What is left out, a phrase for each.
