@@ -125,6 +125,7 @@ def describe(stream: Stream) -> dict[str, Any]:
         "base": base_of(stream),
         "tracks": tracks_of(stream),
         "segments": len(stream.segments),
+        "reused_networks": stream.reused_networks,
         "level": level_of(needs),
         "requirements": dataclasses.asdict(needs),
         "time_base": f"{video.time_base_num}/{video.time_base_den}",

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nvcodec.errors import CorruptStreamError
 from nvcodec.format.accounting import Entry, UnitReport
 from nvcodec.format.arithmetic.step_indices import FIRST_SHIFTS
 from nvcodec.format.inference import Tensor
 from nvcodec.format.operations import Conv, Op, Picture
 from nvcodec.format.units import SegmentHead, UnitType, Video
+
+MAX_DURATION = 2**62  # ticks of a frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Layer:
             file.
         lost: frames whose latents, or whose AV1 frames, were lost from a damaged file.
         base: the runs of the AV1 stream that a PICTURE shows.
+        network_of: number of the earlier segment whose operations and integers of convolutions the file says these are;
+            filled by the reader.
     """
 
     ops: tuple[Op, ...]
@@ -91,11 +96,13 @@ class Layer:
     checksums: npt.NDArray[np.uint32]
     lost: tuple[range, ...] = ()
     base: tuple[BaseRun, ...] = ()
+    network_of: int | None = None
 
     @property
     def parameters(self) -> int:
         """Number of integers stored: weights, biases, latents and knots of grids."""
-        stored = sum(conv.weights.size + conv.biases.size for conv in self.convs.values())
+        own = self.convs.values() if self.network_of is None else ()
+        stored = sum(conv.weights.size + conv.biases.size for conv in own)
         return stored + sum(latent.size for latent in self.latents.values())
 
 
@@ -112,6 +119,34 @@ class Segment:
         """Whether layer 0 is an AV1 stream."""
         return any(isinstance(op, Picture) for op in self.layers[0].ops)
 
+    @property
+    def ticks(self) -> int:
+        """Duration of all frames."""
+        constant = self.head.constant_duration
+        return constant * self.head.frames if constant else sum(self.durations.tolist())
+
+    def moved(self, first_frame: int, first_pts: int, ticks: int = 1) -> Segment:
+        """The same at another place of a video.
+
+        Args:
+            first_frame, first_pts: number and presentation time of its first frame there.
+            ticks: how many there a tick of this segment is.
+
+        Raises:
+            CorruptStreamError: a time is too large for its field.
+        """
+        longest = int(self.durations.max()) * ticks
+        if longest > MAX_DURATION:
+            raise CorruptStreamError(f"a frame of {longest} ticks is too long; at most {MAX_DURATION} are allowed")
+        constant = self.head.constant_duration * ticks
+        head = dataclasses.replace(
+            self.head,
+            first_frame=first_frame,
+            first_pts=first_pts,
+            constant_duration=constant if constant < 2**32 else 0,
+        )
+        return dataclasses.replace(self, head=head, durations=self.durations * ticks)
+
 
 @dataclasses.dataclass
 class Stream:
@@ -125,7 +160,10 @@ class Stream:
         metadata: a JSON object.
         compact: whether the file is in compact form (specification, section 1), which an AV1 stream and the order
             segment after segment need.
-        track_units: type and payload of each AUDIO and SUBTITLES unit; see :mod:`nvcodec.format.extras`.
+        reuse: whether a network that an earlier segment has, too, is written as a reference to it (specification,
+            section 4.3).
+        track_units: type and payload of each AUDIO and SUBTITLES unit, and to write also of METADATA on them; see
+            :mod:`nvcodec.format.extras`.
         version: of the format, major and minor.
         file_bytes: size of the file.
         entries: where its bytes went; they add up to ``file_bytes``.
@@ -139,6 +177,7 @@ class Stream:
     segments: list[Segment]
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     compact: bool = False
+    reuse: bool = False
     track_units: list[tuple[UnitType, bytes]] = dataclasses.field(default_factory=list)
     version: tuple[int, int] = (1, 0)
     file_bytes: int = 0
@@ -172,11 +211,7 @@ class Stream:
     @property
     def seconds(self) -> Fraction:
         """Duration of all frames."""
-        ticks = 0
-        for segment in self.segments:
-            constant = segment.head.constant_duration
-            ticks += constant * segment.head.frames if constant else sum(segment.durations.tolist())
-        return ticks * self.time_base
+        return sum(segment.ticks for segment in self.segments) * self.time_base
 
     @property
     def layers(self) -> int:
@@ -197,6 +232,11 @@ class Stream:
     def parameters(self) -> int:
         """Number of integers stored in all networks and latents."""
         return sum(layer.parameters for segment in self.segments for layer in segment.layers)
+
+    @property
+    def reused_networks(self) -> int:
+        """Number of layers, over all segments, that have the network of an earlier segment."""
+        return sum(layer.network_of is not None for segment in self.segments for layer in segment.layers)
 
     @property
     def fps(self) -> float:
