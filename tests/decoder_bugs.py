@@ -263,8 +263,8 @@ CONTAINER = [
     Bug(
         "a unit's checksum is not checked",
         UNITS,
-        "+ header_bytes + header.length]) == stated",
-        "+ header_bytes + header.length]) >= 0",
+        "zlib.crc32(data[:body]) == int",
+        "zlib.crc32(data[:body]) >= 0 * int",
     ),
     Bug("feature bits are not checked", UNITS, "if unknown:", "if False:"),
     Bug("reserved flags pass", UNITS, "if header.flags & ~ANCILLARY:", "if False:"),
@@ -330,8 +330,8 @@ COMPACT = [
     Bug(
         "compact form: a checksum does not cover the header",
         UNITS,
-        "zlib.crc32(data[offset : offset + header_bytes",
-        "zlib.crc32(data[offset + header_bytes * compact : offset + header_bytes",
+        "zlib.crc32(data[:body])",
+        "zlib.crc32(data[head.header_bytes * head.compact : body])",
     ),
     Bug(
         "BASE and SEGMENT_END are known in fixed form",
@@ -372,7 +372,7 @@ TEN_BITS = [
     Bug(
         "10 bits without their feature bit",
         READER,
-        "if video.sample_format and not self.features & FEATURE_1_3:",
+        "if video.sample_format and not features & FEATURE_1_3:",
         "if False:",
     ),
     Bug("sample_format 2 passes", UNITS, "sample_format: int = u8(0, 1)", "sample_format: int = u8()"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import operator
 import os
@@ -22,9 +21,10 @@ from nvcodec.decoding.timeline import EvenRate, Interpolated, Timeline
 from nvcodec.decoding.video_properties import VideoProperties
 from nvcodec.devices import pick_device
 from nvcodec.errors import CorruptStreamError, InputError, UsageError, VerificationError, about
+from nvcodec.format.deferred_stream import open_file
 from nvcodec.format.limits import Limits
 from nvcodec.format.stream import Segment, Stream
-from nvcodec.format.stream_reader import File, read_file
+from nvcodec.format.stream_reader import File
 from nvcodec.samples import sample_dtype, signed
 
 CPU_BATCH = 1  # on the CPU one frame at a time keeps tensors in the cache
@@ -77,7 +77,7 @@ class Video(VideoProperties):
         if isinstance(file, Stream):
             stream = file
         else:
-            stream = read_file(file, Limits(max_pixels, max_memory))
+            stream = open_file(file, Limits(max_pixels, max_memory))
             _warn(stream)
         super().__init__(stream)
         self.device = pick_device(device)
@@ -87,7 +87,6 @@ class Video(VideoProperties):
             with about(stream.name):
                 raise UsageError(f"the file has {stream.layers} layer(s), not {layers}")
         self.layers = layers or stream.layers
-        self._starts = [segment.head.first_frame for segment in stream.segments]
         self._networks = _Networks(self.device, self.layers)
 
     def close(self) -> None:
@@ -221,9 +220,10 @@ class Video(VideoProperties):
         """Decode in batches, each of consecutive entries of ``frames`` from one segment."""
         index = 0
         while index < len(frames):
-            segment = bisect.bisect_right(self._starts, frames[index]) - 1
-            start = self._starts[segment]
-            there = range(start, start + self.stream.segments[segment].head.frames)
+            segment = self.stream.segment_of(frames[index])
+            head = self.stream.segments[segment].head
+            start = head.first_frame
+            there = range(start, start + head.frames)
             end = min(len(frames), index + (self.batch or self._networks.batch_size(self.stream.segments[segment])))
             count = 1
             while index + count < end and frames[index + count] in there:

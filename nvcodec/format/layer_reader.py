@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from nvcodec.format.inference import Tensor
 from nvcodec.format.limits import Network
 from nvcodec.format.operations import Conv, Grid, Op, Picture, Picture10, Transmitted
 from nvcodec.format.runs import BaseRuns, LatentRuns, Runs
-from nvcodec.format.stream import ConvWeights, Layer, Segment
+from nvcodec.format.stream import BaseRun, ConvWeights, Layer, Segment
 from nvcodec.format.unit_cursor import UnitCursor
 from nvcodec.format.units import FEATURE_1_1, FEATURE_1_2, FEATURE_1_3, Unit, UnitType
 
@@ -28,6 +28,7 @@ class OpenLayer(NamedTuple):
     tensors: tuple[Tensor, ...]
     convs: dict[int, ConvWeights]
     runs: list[Runs]
+    base: Sequence[BaseRun] | None  # where its runs are not read here
 
 
 class LayerReader:
@@ -39,6 +40,8 @@ class LayerReader:
         features: of the file header, which say what the layers may have.
         entries: where the bytes of units went; extended here.
         damage: extended here.
+        base: returns the runs of the AV1 stream that a PICTURE shows, whose units the cursor does not have; None where
+            it has them.
     """
 
     def __init__(
@@ -48,11 +51,12 @@ class LayerReader:
         features: int,
         entries: list[Entry],
         damage: Damage,
+        base: Callable[[Picture], Sequence[BaseRun]] | None = None,
     ) -> None:
         self.cursor, self.networks = cursor, networks
         self.by_rows, self.compact = bool(features & FEATURE_1_1), bool(features & FEATURE_1_2)
         self.ten_bits = bool(features & FEATURE_1_3)
-        self.entries, self.damage = entries, damage
+        self.entries, self.damage, self.base = entries, damage, base
 
     def layer(self, segment: Segment, segment_index: int, number: int) -> Layer:
         """Read layer ``number`` of a segment, where layer follows layer.
@@ -105,12 +109,15 @@ class LayerReader:
             convs, entries = payloads.unpack_weights(unit, ops, tensors, self.by_rows)
             self.entries += entries
         frames, runs = segment.head.frames, list[Runs]()
+        base: Sequence[BaseRun] | None = None
         for index, op in enumerate(ops):
             if isinstance(op, Transmitted):
                 runs.append(LatentRuns(number, index, op, frames, self.by_rows))
+            elif isinstance(op, Picture) and self.base:
+                base = self.base(op)
             elif isinstance(op, Picture):
                 runs.append(BaseRuns(number, index, op, frames))
-        return OpenLayer(ops, tensors, convs, runs)
+        return OpenLayer(ops, tensors, convs, runs, base)
 
     def _read_runs(self, group: list[Runs], segment_index: int) -> None:
         """Read all runs of some operations of a segment, in ascending order of their first frames."""
@@ -172,6 +179,8 @@ class LayerReader:
                 (group, checksums), entries = payloads.unpack_checksums(unit, segment.head.frames)
                 self.entries += entries
         latents = {runs.op_index: runs.values() for runs in opened.runs if isinstance(runs, LatentRuns)}
-        base = [run for runs in opened.runs if isinstance(runs, BaseRuns) for run in runs.runs]
+        base = opened.base
+        if base is None:
+            base = tuple(run for runs in opened.runs if isinstance(runs, BaseRuns) for run in runs.runs)
         lost = tuple(part for runs in opened.runs for part in runs.lost)
-        return Layer(opened.ops, opened.tensors, opened.convs, latents, group, checksums, lost, tuple(base))
+        return Layer(opened.ops, opened.tensors, opened.convs, latents, group, checksums, lost, base)

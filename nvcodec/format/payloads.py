@@ -49,6 +49,7 @@ from nvcodec.format.units import (
 )
 
 MAX_DURATION = 2**62  # ticks
+INDEX_ROW_BYTES = 12
 
 Durations = npt.NDArray[np.int64]
 Checksums = npt.NDArray[np.uint32]

@@ -14,12 +14,21 @@ MAX_STREAM_WEIGHTS = 2**26  # of all networks
 MAX_STREAM_LATENTS = 2**27  # integers of all latents
 
 
-def survey(units: Sequence[Unit], peak: int, file_bytes: int, limits: Limits, keep_going: bool) -> dict[int, Network]:
-    """Read the heads of all segments and networks, and check what they ask for against all limits.
+def survey(
+    units: Sequence[Unit], peak: int, file_bytes: int, limits: Limits, keep_going: bool, first: int = 0
+) -> dict[int, Network]:
+    """Read the heads of segments and networks, and check what they ask for against all limits.
 
-    Of the order of units only that of segments is checked here. ``peak`` is the largest sample of a picture. With
-    ``keep_going``, what comes after the first segment and network, and breaks a rule or lacks what comes before it, is
-    left out.
+    Of the order of units only that of segments is checked here. With ``keep_going``, what comes after the first segment
+    and network, and breaks a rule or lacks what comes before it, is left out.
+
+    Args:
+        units: of the whole stream, or of some consecutive segments.
+        peak: the largest sample of a picture.
+        file_bytes: how many the units take.
+        limits: what they may need.
+        keep_going: whether the stream may be damaged.
+        first: number of the first segment.
 
     Returns:
         Each network, by the index of its unit.
@@ -36,20 +45,20 @@ def survey(units: Sequence[Unit], peak: int, file_bytes: int, limits: Limits, ke
         if not unit.whole:
             continue
         if unit.header.type == UnitType.SEGMENT:
-            if unit.header.segment != len(segments):
+            if unit.header.segment != first + len(segments):
                 if keep_going:
                     continue  # a segment between is missing
                 raise CorruptStreamError(
-                    f"{unit.where}: segment {unit.header.segment} where {len(segments)} was expected"
+                    f"{unit.where}: segment {unit.header.segment} where {first + len(segments)} was expected"
                 )
             segments.append((SegmentHead.unpack(unit.cursor()), []))
             frames += segments[-1][0].frames
         elif unit.header.type == UnitType.NETWORK:
-            if unit.header.segment >= len(segments):
+            if not first <= unit.header.segment < first + len(segments):
                 if keep_going:
                     continue
                 raise CorruptStreamError(f"{unit.where}: there is no segment {unit.header.segment}")
-            head, networks = segments[unit.header.segment]
+            head, networks = segments[unit.header.segment - first]
             if unit.header.layer != len(networks):
                 continue  # a network between is missing
             try:
