@@ -8,7 +8,6 @@ import numpy as np
 
 from nvcodec.errors import CorruptStreamError, CutStreamError
 from nvcodec.format.byte_source import ByteSource
-from nvcodec.format.payloads import INDEX_ROW_BYTES
 from nvcodec.format.units import (
     CRC_BYTES,
     HEADER_BYTES,
@@ -30,7 +29,6 @@ WINDOW_BYTES = 2**12  # that are read at once to go from unit to unit
 MAX_VARINT = 10  # bytes
 LENGTH_BYTES = 4  # of the length of the rows, at the end of INDEX
 ROW = np.dtype([("type", "u1"), ("segment", "<u2"), ("layer", "u1"), ("offset", "<u8")])
-assert ROW.itemsize == INDEX_ROW_BYTES
 
 
 def find_heads(source: ByteSource, compact: bool) -> tuple[list[UnitHead], CutStreamError | None]:
@@ -100,7 +98,7 @@ def _by_index(source: ByteSource, compact: bool) -> list[UnitHead] | None:
 
 
 def _stated(number: int, row: tuple[int, int, int, int], end: int, compact: bool) -> UnitHead:
-    """Return the header of a unit by what INDEX states: type, segment, layer, offset and, by the next one's, its end."""
+    """Return the header of a unit by what INDEX states: type, segment, layer, offset and, by the next, its end."""
     kind, segment, layer, offset = row
     # The longer the length, the longer is its own field: from 1 to 10 bytes in the compact form.
     for spare in range(MAX_VARINT if compact else 1):
