@@ -14,7 +14,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from nvcodec.errors import CorruptStreamError, about
+from nvcodec.errors import CorruptStreamError, CutStreamError, about
 from nvcodec.format import payloads
 from nvcodec.format.accounting import Entry, UnitReport
 from nvcodec.format.byte_source import ByteSource, FileSource, ObjectSource, is_url, object_source, path_source
@@ -122,7 +122,7 @@ class _DeferredFile:
         self.features = features_of(header)
         heads, cut = find_heads(source, is_compact(header))
         if not heads:
-            raise cut or CorruptStreamError("the stream ends where the VIDEO unit was expected")
+            raise cut or CutStreamError("the stream ends where the VIDEO unit was expected")
         heads[0].check_is(UnitType.VIDEO, 0, 0)
         self.heads, self.note = complete(heads, cut, source.size)
         self.reports = [

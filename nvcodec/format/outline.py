@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from nvcodec.errors import CorruptStreamError, CutStreamError
 from nvcodec.format.stream_reader import cut_note
-from nvcodec.format.units import Order, UnitHead, UnitType
+from nvcodec.format.units import LAYER_UNITS, Order, UnitHead, UnitType
 
 _ENDS = (UnitType.LAYER_END, UnitType.SEGMENT_END)
-_IN_SEGMENTS = (UnitType.NETWORK, UnitType.WEIGHTS, UnitType.LATENTS, UnitType.BASE, UnitType.CHECKSUMS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,9 +82,9 @@ def outline(heads: Sequence[UnitHead], order: Order) -> list[SegmentOutline]:
             head.check_is(UnitType.SEGMENT, len(segments), 0)
             expected = ended == len(segments) if order == Order.BY_SEGMENT else not (ended or _begun(segments))
             segments.append(SegmentOutline(head))
-        elif kind in _IN_SEGMENTS and order == Order.BY_SEGMENT:
+        elif kind in LAYER_UNITS and order == Order.BY_SEGMENT:
             expected = number == ended == len(segments) - 1
-        elif kind in _IN_SEGMENTS:
+        elif kind in LAYER_UNITS:
             expected = layer == ended and last <= number < len(segments)
             last = number
         elif order == Order.BY_SEGMENT:
@@ -98,7 +97,7 @@ def outline(heads: Sequence[UnitHead], order: Order) -> list[SegmentOutline]:
             raise CorruptStreamError(
                 f"{head.name} of segment {number}, layer {layer} at byte {head.offset} is out of order"
             )
-        if kind in _IN_SEGMENTS:
+        if kind in LAYER_UNITS:
             is_base = (kind, layer) == (UnitType.BASE, 0)
             (segments[number].base if is_base else segments[number].layers).append(head)
     for number, found in enumerate(segments):

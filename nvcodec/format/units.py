@@ -44,6 +44,7 @@ class UnitType(enum.IntEnum):
 
 
 TRACKS = (UnitType.AUDIO, UnitType.SUBTITLES)
+LAYER_UNITS = (UnitType.NETWORK, UnitType.WEIGHTS, UnitType.LATENTS, UnitType.BASE, UnitType.CHECKSUMS)
 COMPACT_ONLY = (UnitType.BASE, UnitType.SEGMENT_END)  # unknown in a file of the fixed form
 
 
