@@ -129,7 +129,8 @@ def command(
 ) -> None:
     """Decode FILE to pictures or a video.
 
-    Exactly one of -o, --md5 and --null must be given.
+    FILE is a path, the address of a file on a web server, or - for standard input. With --start, --frames, --duration
+    or --end only what is needed of it is read and checked. Exactly one of -o, --md5 and --null must be given.
     """
     if (output is not None) + (md5 is not None) + null != 1:
         raise UsageError("give exactly one of -o, --md5 and --null")

@@ -27,7 +27,8 @@ RANGES = ("unspecified", "limited", "full")
 @click.option("--bytes", "tables", is_flag=True, help="Show where each byte went as well.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(file: str, max_pixels: int | None, max_memory: int, tables: bool, as_json: bool) -> None:
-    """Show what FILE contains, how it was made, what decoding it takes, and what its bytes are for."""
+    """Show what FILE, a path or the address of a file on a web server, contains, how it was made, what decoding it
+    takes, and what its bytes are for."""
     stream = open_stream(file, max_pixels, max_memory)
     if as_json:
         click.echo(json.dumps(describe(stream), indent=2))

@@ -47,19 +47,21 @@ class Video(VideoProperties):
     fork, and serve as a ``DataLoader``'s dataset.
 
     Args:
-        file: a path, the bytes of a file, a file opened in binary mode, or a
-            :class:`~nvcodec.format.stream.Stream` already read.
+        file: a path, an address of the web, the bytes of a file, a file opened in binary mode, or a
+            :class:`~nvcodec.format.stream.Stream` already read. Of a large file only what is wanted is read; see
+            :func:`~nvcodec.format.deferred_stream.open_file`.
         device: ``auto``, ``cpu`` or ``cuda``.
         verify: whether decoded pictures are compared with the stream's checksums.
         batch: number of frames decoded at once; None chooses for the device.
         layers: number of quality layers to use; None takes all that the file has.
         max_pixels: largest number of pixels a picture may have; None for no limit but the format's.
         max_memory: largest number of bytes that decoding may take, one frame at a time on the CPU, not counting the
-            interpreter and torch; None for no limit. Both limits are checked before anything is decoded.
+            interpreter and torch; None for no limit. Both limits are checked before anything is decoded, of a file
+            that is read in parts for each of them.
 
     Raises:
         InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
-            :func:`nvcodec.format.stream_reader.read_file` does.
+            :func:`nvcodec.format.stream_reader.read_file` does; of a file that is read in parts, decoding does, too.
         UsageError: there is no such device or layer.
     """
 

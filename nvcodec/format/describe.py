@@ -172,7 +172,7 @@ def info(file: File, *, max_pixels: int | None = None, max_memory: int | None = 
         nvcodec.info("out.sdmn")["bits_per_pixel"]
 
     Args:
-        file: a path, the bytes of a file, or a file opened in binary mode.
+        file: a path, an address of the web, the bytes of a file, or a file opened in binary mode.
         max_pixels: largest number of pixels a picture may have; None for no limit but the format's.
         max_memory: bytes that decoding may take; None for no limit.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import pickle
 from pathlib import Path
 
@@ -259,3 +260,16 @@ def test_a_file_that_becomes_shorter(many: bytes, tmp_path: Path, monkeypatch: p
     path.write_bytes(many[:1000])
     with pytest.raises(InputError, match="shorter"):
         video[50]
+
+
+def test_closing_closes_the_file(many: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deferred_stream, "SMALL_BYTES", 0)
+    path = tmp_path / "x.sdmn"
+    path.write_bytes(many)
+    video = nvcodec.open(path, device="cpu")
+    video[50]
+    descriptor = video.stream.segments[0]._file.source.descriptor  # type: ignore[attr-defined]
+    os.fstat(descriptor)
+    video.close()
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(descriptor)

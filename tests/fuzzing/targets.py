@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
 from collections.abc import Callable
 
+import numpy as np
 from fuzzing.apart import Apart
 
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
+from nvcodec.format.byte_source import MemorySource
+from nvcodec.format.deferred_stream import open_stream
 from nvcodec.format.describe import describe
 from nvcodec.format.extras import extras_of
 from nvcodec.format.inference import measure
@@ -66,6 +70,34 @@ def unwrapper(data: bytes) -> str:
     return "unwrapped"
 
 
+def deferred(data: bytes) -> str:
+    """Read a stream segment by segment, the last one first; one that is right as a whole has the same content then."""
+    try:
+        whole = read_stream(data)
+    except ALLOWED:
+        whole = None
+    try:
+        stream = open_stream(MemorySource(data))
+        segments = [(segment.head, segment.durations, segment.layers) for segment in reversed(stream.segments)]
+        runs = [[list(layer.base) for layer in layers] for _, _, layers in segments]
+    except ALLOWED as error:
+        assert whole is None, f"{error}, which the reader of the whole stream does not find"
+        raise
+    if whole is None:
+        return "read, in spite of a damage elsewhere"
+    assert (stream.frames, stream.metadata, stream.note) == (whole.frames, whole.metadata, whole.note)
+    assert list(stream.track_units) == list(whole.track_units)
+    for (head, durations, layers), base, expected in zip(segments, runs, reversed(whole.segments), strict=True):
+        assert head == expected.head
+        np.testing.assert_equal(durations, expected.durations)
+        for layer, found, other in zip(layers, base, expected.layers, strict=True):
+            np.testing.assert_equal(
+                vars(dataclasses.replace(layer, base=())), vars(dataclasses.replace(other, base=()))
+            )
+            assert found == list(other.base)
+    return "read, with a note" if whole.note else "read"
+
+
 def decoder(data: bytes) -> str:
     """Decode the first frame of a small stream, the one halfway to the next, and the last one."""
     stream = read_stream(data)
@@ -120,6 +152,7 @@ TARGETS: dict[str, Callable[[bytes], str]] = {
     "parser": parser,
     "unwrapper": unwrapper,
     "salvager": salvager,
+    "deferred": deferred,
     "decoder": decoder,
     "base": Apart("fuzzing.targets.base_decoder"),
 }
