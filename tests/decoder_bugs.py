@@ -59,6 +59,7 @@ CONVERSION_TESTS = ("tests/decoding/test_picture_conversion.py",)
 STRIP_TESTS = ("tests/decoding/test_strips.py",)
 SHADER, SHADER_CODE = "decoding/shader.py", "decoding/shader_code.py"
 SHADER_TESTS = ("tests/decoding/test_shader.py",)
+SURVEY = "format/survey.py"
 
 #: Section 6.3.
 CONVOLUTION = [
@@ -364,6 +365,29 @@ COMPACT = [
         "stated = self.cursor",
     ),
     Bug("PICTURE without its feature bit", LAYERS, '(Picture, self.compact, "1.2")', '(Picture, True, "1.2")'),
+]
+
+#: Section 4.3: networks of earlier segments.
+REUSE = [
+    Bug(
+        "reuse without its feature bit",
+        SURVEY,
+        "unpack_reference(cursor) if reuse else",
+        "unpack_reference(cursor) if 1 else",
+    ),
+    Bug("reuse: any number of a segment", SURVEY, "source not in segments or ", ""),
+    Bug("reuse: any layer", SURVEY, "or len(segments[source][1]) <= len(lower)", "or False"),
+    Bug("reuse: other results", SURVEY, "if expected not in (None, tensors):", "if False:"),
+    Bug("reuse: twice as often", SURVEY, "if reused > MAX_REUSED_OPS:", "if reused > 2 * MAX_REUSED_OPS:"),
+    Bug("reuse: the weights of segment 0", LAYERS, "self.convs[source, number]", "self.convs[0, number]"),
+    Bug("reuse: the weights of layer 0", LAYERS, "self.convs[source, number]", "self.convs[source, 0]"),
+    Bug("reuse: WEIGHTS all the same", LAYERS, "elif not self.compact or", "if not self.compact or"),
+    Bug(
+        "reuse: bytes after a reference",
+        "format/operations.py",
+        'segment = cursor.integer("H")\n    cursor.end()',
+        'segment = cursor.integer("H")',
+    ),
 ]
 
 #: Sections 2, 4.1, 4.6, 6.1 and 6.9: pictures of 10 bits.
@@ -1150,6 +1174,7 @@ BUGS = [
     *CONTAINER,
     *COMPACT,
     *TEN_BITS,
+    *REUSE,
     *SEGMENTS,
     *AV1,
     *BASE,

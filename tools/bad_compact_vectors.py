@@ -111,7 +111,7 @@ def feature_vectors() -> None:
         refuse(
             f"compact-feature-0-missing-{name}", "2", "what version 1.1 brought, without its bit", data, NOT_SUPPORTED
         )
-    for bit in (3, 31):
+    for bit in (4, 31):
         data = assemble(ONE, header(minor=2, features=3 | 1 << bit))
         refuse(f"compact-feature-{bit}", "2", "an unknown feature bit", data, NOT_SUPPORTED)
     data = header(minor=1, features=1) + assemble(ONE)[18:]

@@ -160,17 +160,17 @@ def header_vectors() -> None:
     refuse("major-2-damaged", "2", about, damaged(major=2) + units, NOT_SUPPORTED)
     refuse("header-damaged", "2", "the checksum of the header", damaged() + units)
     about = "the checksum of the header, under the decoder's own minor version"
-    for minor in (2, 3):
+    for minor in (2, 3, 4):
         refuse(f"header-damaged-minor-{minor}", "2", about, damaged(minor=minor) + units)
     about = "the checksum of the header, under a newer minor version"
-    refuse("header-damaged-minor-4", "2", about, damaged(minor=4) + units, NOT_SUPPORTED)
+    refuse("header-damaged-minor-5", "2", about, damaged(minor=5) + units, NOT_SUPPORTED)
     about = "the checksum is checked before the features"
-    refuse("header-damaged-features", "2", about, damaged(features=8) + units)
-    for bit in (3, 8, 31):
+    refuse("header-damaged-features", "2", about, damaged(features=16) + units)
+    for bit in (4, 8, 31):
         data = header(features=1 | 1 << bit) + units
         refuse(f"feature-{bit}", "2", "an unknown feature bit", data, NOT_SUPPORTED)
-    data = header(minor=9, features=8) + units
-    refuse("feature-3-minor-9", "2", "an unknown feature bit of a newer version", data, NOT_SUPPORTED)
+    data = header(minor=9, features=16) + units
+    refuse("feature-4-minor-9", "2", "an unknown feature bit of a newer version", data, NOT_SUPPORTED)
     for name, net in (("grid", grid_net()), ("rows", rows_net())):
         data = assemble(with_checksums(parts_of([net])), header(features=0))
         refuse(f"feature-0-missing-{name}", "2", "what version 1.1 brought, without its bit", data, NOT_SUPPORTED)

@@ -55,20 +55,18 @@ def above_av1(**options: object) -> bytes:
 
 
 def by_segment(data: bytes) -> bytes:
-    """A stream of one segment with its units segment after segment, as two segments with the same content."""
+    """A stream of one segment with its units segment after segment, as two segments with the same content, of which the
+    second has the networks of the first."""
     stream = read_stream(data)
     first = stream.segments[0]
-    second = dataclasses.replace(first, head=dataclasses.replace(first.head, first_frame=stream.frames))
+    second = first.moved(stream.frames, first.head.first_pts + first.ticks)
     video = dataclasses.replace(stream.video, order=Order.BY_SEGMENT)
-    return write_stream(dataclasses.replace(stream, video=video, segments=[first, second]))
+    return write_stream(dataclasses.replace(stream, video=video, segments=[first, second], reuse=True))
 
 
 #: Streams that decode. Those of earlier versions were made by earlier versions of this program.
 GOOD: dict[str, Callable[[], bytes]] = {
-    "av1-alone": lambda: above_av1(rd_lambda=20.0, crf=50),
-    "above-av1": lambda: above_av1(size=500, crf=40),
-    "two-above-av1": lambda: above_av1(size="500,400", crf=45.25),
-    "by-segment": lambda: by_segment(above_av1(size=400, crf=55)),
+    "reuse": lambda: by_segment(above_av1(size=400, crf=55)),
 }
 
 
@@ -83,9 +81,10 @@ def bad(data: bytes) -> dict[str, tuple[bytes, str]]:
         "cut": (data[: units[3].offset], "CorruptStreamError"),
         "concatenated": (data + data, "CorruptStreamError"),
         "wrong-hash": (
-            change_payload(data, UnitType.LAYER_END, lambda p: p.__setitem__(-1, p[-1] ^ 1)),
+            change_payload(data, UnitType.SEGMENT_END, lambda p: p.__setitem__(-1, p[-1] ^ 1)),
             "CorruptStreamError",
         ),
+        "reuse-without-feature": (header(MAJOR, MINOR, 3) + data[18:], "CorruptStreamError"),
         "another-depth": (
             change_payload(data, UnitType.NETWORK, lambda p: p.__setitem__(p.index(10), 8)),
             "CorruptStreamError",
@@ -122,7 +121,7 @@ def main() -> None:
             digest.update(np.ascontiguousarray(picture.permute(1, 2, 0).numpy()))
         streams[name] = {"md5": digest.hexdigest(), "frames": len(pictures)}
         (FOLDER / f"{name}.sdmn").write_bytes(data)
-    for name, (data, error) in bad((FOLDER / "above-av1.sdmn").read_bytes()).items():
+    for name, (data, error) in bad((FOLDER / "reuse.sdmn").read_bytes()).items():
         if f"bad-{name}" in streams:
             continue
         streams[f"bad-{name}"] = {"error": error}

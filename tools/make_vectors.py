@@ -3,7 +3,8 @@
     python tools/make_vectors.py
 
 What the streams are is in good_vectors.py and bad_vectors.py, for the compact form in good_compact_vectors.py and
-bad_compact_vectors.py, and for pictures of 10 bits in ten_bit_vectors.py. The digests are those of the reference
+bad_compact_vectors.py, for pictures of 10 bits in ten_bit_vectors.py, and for networks of earlier segments in
+reuse_vectors.py. The digests are those of the reference
 decoder. The same files come out every time; a test compares them with what is in the repository.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import bad_compact_vectors  # noqa: F401
 import good_compact_vectors  # noqa: F401
 import reference_decoder
+import reuse_vectors  # noqa: F401
 import ten_bit_vectors  # noqa: F401
 from bad_vectors import BAD, Bad
 from good_vectors import GOOD, Good

@@ -23,7 +23,7 @@ import struct
 import sys
 import zlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
@@ -140,9 +140,9 @@ class Layer:
 # ======================================================================================================================
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
-MAJOR, MINOR = 1, 3
-ROWS, COMPACT, TEN_BITS = 1, 2, 4  # bits of the mask of features: what version 1.1 brought, what 1.2 did, what 1.3 did
-FEATURES = ROWS | COMPACT | TEN_BITS
+MAJOR, MINOR = 1, 4
+ROWS, COMPACT, TEN_BITS, AGAIN = 1, 2, 4, 8  # bits of the mask of features: what versions 1.1, 1.2, 1.3, 1.4 brought
+FEATURES = ROWS | COMPACT | TEN_BITS | AGAIN
 
 
 def read_header(data: bytes) -> int:
@@ -281,14 +281,14 @@ def parse(data: bytes) -> Stream:
 
 def layer_after_layer(units: Units, stream: Stream) -> None:
     """All units from the first SEGMENT on, in this order."""
-    totals = {"weights": 0, "latents": 0}
+    totals = {"weights": 0, "latents": 0, "again": 0}
     while units.peek()[0] == SEGMENT:
         reader = units.take(SEGMENT, len(stream.segments), 0)
         stream.segments.append(read_segment(reader, stream.frames))
     need(bool(stream.segments), "the stream has no segments")
     while True:
         for number, segment in enumerate(stream.segments):
-            layer = read_layer(units, number, segment, totals)
+            layer = read_layer(units, stream.segments[:number], segment, totals)
             for place in layer.with_runs():
                 done = 0
                 while done < total(segment, layer.ops[place]):
@@ -303,12 +303,12 @@ def layer_after_layer(units: Units, stream: Stream) -> None:
 
 def segment_after_segment(units: Units, stream: Stream) -> None:
     """All units from the first SEGMENT on, in this order."""
-    totals = {"weights": 0, "latents": 0}
+    totals = {"weights": 0, "latents": 0, "again": 0}
     while True:
         number = len(stream.segments)
         segment = read_segment(units.take(SEGMENT, number, 0), stream.frames)
         while len(segment.layers) < max(1, stream.layers) or (number == 0 and units.peek()[0] == NETWORK):
-            read_layer(units, number, segment, totals)
+            read_layer(units, stream.segments, segment, totals)
         # of each operation that has runs to come, what the next one is sorted by, and how many frames or knots are done
         coming = [(0, level, place, 0) for level, layer in enumerate(segment.layers) for place in layer.with_runs()]
         while coming:
@@ -328,12 +328,14 @@ def segment_after_segment(units: Units, stream: Stream) -> None:
             return
 
 
-def read_layer(units: Units, number: int, segment: Segment, totals: dict[str, int]) -> Layer:
-    """NETWORK and WEIGHTS of the next layer of segment `number`."""
-    where = number, len(segment.layers)
-    layer = Layer(read_network(units.take(NETWORK, *where), segment, units.peak, totals))
+def read_layer(units: Units, before: list[Segment], segment: Segment, totals: dict[str, int]) -> Layer:
+    """NETWORK and WEIGHTS of the next layer of the segment that comes after those before."""
+    where = len(before), len(segment.layers)
+    layer, own = read_network(units.take(NETWORK, *where), before, segment, units.peak, totals)
     segment.layers.append(layer)
     check_layers([lower.ops for lower in segment.layers])
+    if not own:
+        return layer
     if not units.features & COMPACT or any(op.code == CONV for op in layer.ops):
         read_weights(units.take(WEIGHTS, *where), layer)
     return layer
@@ -391,17 +393,45 @@ def read_segment(r: Reader, before: int) -> Segment:
     return segment
 
 
-def read_network(r: Reader, segment: Segment, peak: int, totals: dict[str, int]) -> list[Op]:
-    """4.3 NETWORK: the operations, with their shapes, ranges and limits checked."""
+def read_network(
+    r: Reader, before: list[Segment], segment: Segment, peak: int, totals: dict[str, int]
+) -> tuple[Layer, bool]:
+    """4.3 NETWORK: a layer of the operations, and whether these are its own. Of an earlier segment's, it has the
+    integers, too."""
     (count,) = r.read(U16)
-    need(1 <= count <= MAX_OPERATIONS, "the number of operations is out of range")
+    if count or not r.features & AGAIN:
+        need(1 <= count <= MAX_OPERATIONS, "the number of operations is out of range")
+        ops = checked((read_operation(r) for _ in range(count)), segment, peak)
+        r.done()
+        check_limits(ops, segment, totals)
+        return Layer(ops), True
+    (number,) = r.read(U16)
+    r.done()
+    need(number < len(before), "a network is that of a segment that is not an earlier one")
+    source = before[number].layers[len(segment.layers)]
+    totals["again"] += len(source.ops)
+    need(totals["again"] <= MAX_AGAIN, "there are too many operations of earlier segments")
+    ops = checked((Op(op.code, op.f) for op in source.ops), segment, peak)
+    for op, there in zip(ops, source.ops, strict=True):
+        same = (op.shape, op.low, op.high) == (there.shape, there.low, there.high)
+        need(same, "an earlier segment's network yields something else here")
+    check_limits(ops, segment, totals)
+    return Layer(ops, source.convs), False
+
+
+def read_operation(r: Reader) -> Op:
+    """6.2: the code and the fields of an operation."""
+    (code,) = r.read(U8)
+    if code not in FIELDS or NEEDS.get(code, 0) & ~r.features:
+        raise NotSupported(f"operations with code {code} are not supported")
+    codes, names = FIELDS[code]
+    return Op(code, dict(zip(names.split(), r.read(codes), strict=True)))
+
+
+def checked(listed: Iterable[Op], segment: Segment, peak: int) -> list[Op]:
+    """6.1: the operations of a list, with their shapes and ranges."""
     ops: list[Op] = []
-    for place in range(count):
-        (code,) = r.read(U8)
-        if code not in FIELDS or NEEDS.get(code, 0) & ~r.features:
-            raise NotSupported(f"operations with code {code} are not supported")
-        codes, names = FIELDS[code]
-        op = Op(code, dict(zip(names.split(), r.read(codes), strict=True)))
+    for place, op in enumerate(listed):
         for source in op.sources():
             need(source < place, f"operation {place} reads one that is not before it")
         check_operation(op, ops, segment)
@@ -409,10 +439,8 @@ def read_network(r: Reader, segment: Segment, peak: int, totals: dict[str, int])
         need(min(op.shape) >= 1, f"operation {place} yields an empty tensor")
         need(math.prod(op.shape) <= MAX_TENSOR, f"operation {place} yields too many elements")
         ops.append(op)
-    r.done()
     need(ops[-1].shape == (3, segment.height, segment.width), "the last operation yields no picture of this size")
     need(ops[-1].low >= 0 and ops[-1].high <= peak, f"the last operation yields samples beyond 0 to {peak}")
-    check_limits(ops, segment, totals)
     return ops
 
 
@@ -1455,6 +1483,7 @@ MAX_LATENTS = 2**27
 MAX_FRAMES = 2**22
 MAX_RUN = 2**10
 MAX_UNITS = 2**20
+MAX_AGAIN = 2**16
 MAX_METADATA = 2**20
 
 

@@ -43,6 +43,8 @@ def _report(file: str, stream: Stream) -> list[str]:
     """Describe a stream, the most asked for first."""
     head, video, needs = stream.segments[0].head, stream.video, requirements_of(stream)
     seconds, base, bits = float(stream.seconds), base_of(stream), stream.video.bits
+    networks = [f"{stream.parameters} parameters", f"{stream.layers} layer(s)", f"{len(stream.segments)} segment(s)"]
+    networks += [f"{stream.reused_networks} network(s) of earlier segments"] if stream.reused_networks else []
     bitrate = f"{8 * stream.file_bytes / seconds / 1000:.1f} kbit/s, " if seconds else ""
     rows = [
         ("format", f"SDMN {stream.version[0]}.{stream.version[1]}"),
@@ -56,7 +58,7 @@ def _report(file: str, stream: Stream) -> list[str]:
         ),
         ("encoder", _encoder(stream, base)),
         ("size", f"{stream.file_bytes} bytes, {bitrate}{bits_per_pixel(stream):.4f} bits per pixel"),
-        ("networks", f"{stream.parameters} parameters, {stream.layers} layer(s), {len(stream.segments)} segment(s)"),
+        ("networks", ", ".join(networks)),
     ]
     if hdr := _display_and_light(extras_of(stream)[0].hdr):
         rows.insert(4, ("HDR", hdr))

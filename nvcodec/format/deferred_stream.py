@@ -20,13 +20,13 @@ from nvcodec.format.accounting import Entry, UnitReport
 from nvcodec.format.byte_source import ByteSource, FileSource, ObjectSource, is_url, object_source, path_source
 from nvcodec.format.damage import Damage
 from nvcodec.format.layer_reader import LayerReader
-from nvcodec.format.limits import NO_LIMITS, Limits, Network
+from nvcodec.format.limits import NO_LIMITS, Limits
 from nvcodec.format.metadata import Metadata
 from nvcodec.format.mp4_box import is_mp4
-from nvcodec.format.operations import Picture
+from nvcodec.format.operations import Conv, Picture, unpack_reference
 from nvcodec.format.outline import complete, outline
 from nvcodec.format.runs import DeferredRuns
-from nvcodec.format.stream import BaseRun, Layer, Segment, Stream
+from nvcodec.format.stream import BaseRun, ConvWeights, Layer, Segment, Stream
 from nvcodec.format.stream_reader import (
     File,
     check_first_frame,
@@ -37,16 +37,19 @@ from nvcodec.format.stream_reader import (
     read_video,
     reading,
 )
-from nvcodec.format.survey import survey
+from nvcodec.format.survey import Surveyed, survey
 from nvcodec.format.unit_cursor import UnitCursor
 from nvcodec.format.unit_heads import find_heads, read_units
 from nvcodec.format.units import (
+    FEATURE_1_1,
+    FEATURE_1_4,
     HEADER_BYTES,
     MAX_FRAMES,
     TRACKS,
     Order,
     SegmentHead,
     Unit,
+    UnitHead,
     UnitType,
     check_file_header,
     features_of,
@@ -129,7 +132,7 @@ class _DeferredFile:
             UnitReport(head.name, head.header.segment, head.header.layer, head.offset, head.bytes)
             for head in (self.heads if self.note else heads)
         ]
-        self.compact = is_compact(header)
+        self.compact, self.reuse = is_compact(header), bool(self.features & FEATURE_1_4)
         self.video, _ = read_video(read_units(source, heads[:1])[0], self.features)
         self.order = Order(self.video.order)
         self.outlines = outline(
@@ -143,13 +146,13 @@ class _DeferredFile:
         last, _ = self.segment_head(len(self.outlines) - 1)
         if last.first_frame + last.frames > MAX_FRAMES:
             raise CorruptStreamError(f"the stream has more than {MAX_FRAMES} frames")
-        networks = [head for head in self.outlines[0].layers if head.header.type == UnitType.NETWORK]
-        self._survey(0, read_units(self.source, [self.outlines[0].segment, *networks]))
+        self._survey(0)
         return Stream(
             self.video,
             [DeferredSegment(self, number) for number in range(len(self.outlines))],
             self._metadata(),
             self.compact,
+            self.reuse,
             Deferred(self._track_units),
             self.version,
             self.source.size,
@@ -184,17 +187,17 @@ class _DeferredFile:
         if found is None:
             with about(self.name):
                 found = self._read(number)
-            kept = list(self._layers.items())[1 - KEPT :]
-            self._layers = dict([*kept, (number, found)])
+            others = [item for item in self._layers.items() if item[0] != number]
+            self._layers = dict([*others[1 - KEPT :], (number, found)])
         return found
 
     def _read(self, number: int) -> list[Layer]:
         """Read the layers of a segment, all but its AV1 stream."""
         own = self.outlines[number]
         head, durations = self.segment_head(number)
-        units = read_units(self.source, [own.segment, *own.layers])
-        networks = self._survey(number, units)
-        cursor = UnitCursor(units[1:], False, _no_ancillary, [], [])
+        units = read_units(self.source, own.layers)
+        networks = self._survey(number)
+        cursor = UnitCursor(units, False, _no_ancillary, [], [])
 
         def base(picture: Picture) -> Sequence[BaseRun]:
             if not own.base:
@@ -202,6 +205,7 @@ class _DeferredFile:
             return DeferredRuns(self.source, own.base, picture, head.frames, self.name)
 
         reader = LayerReader(cursor, networks, self.features, [], Damage(False), base)
+        self._borrow(reader, number, units, networks)
         segment = Segment(head, durations, [])
         if self.order == Order.BY_SEGMENT:
             layers = reader.layers(segment, number, own.layer_count)
@@ -212,11 +216,54 @@ class _DeferredFile:
             raise CorruptStreamError(f"{more.where}: no layer of its segment can have it here")
         return layers
 
-    def _survey(self, number: int, units: Sequence[Unit]) -> dict[int, Network]:
-        """Read the networks of a segment, given its units, and check them against all limits."""
+    def _survey(self, number: int) -> dict[int, Surveyed]:
+        """Read the networks of a segment, and of those that they are taken from, and check them against all limits."""
         own = self.outlines[number]
         size = KEPT * (sum(head.bytes for head in own.layers) + max((head.bytes for head in own.base), default=0))
-        return survey(units, self.video.peak, size, self.limits, False, number)
+        networks = {number: self._network_units(number)}
+        waiting = [number] if self.reuse else []
+        while waiting:
+            here = waiting.pop()
+            for unit in networks[here]:
+                source = unpack_reference(unit.cursor())
+                if source is not None and source < here and source not in networks:
+                    networks[source] = self._network_units(source)
+                    waiting.append(source)
+        numbers = sorted(networks)
+        segments = read_units(self.source, [self.outlines[other].segment for other in numbers])
+        units = [unit for segment, other in zip(segments, numbers, strict=True) for unit in (segment, *networks[other])]
+        return survey(units, self.video.peak, size, self.limits, False, self.reuse, numbers)
+
+    def _network_units(self, number: int) -> list[Unit]:
+        """Read the NETWORK units of a segment."""
+        heads = self.outlines[number].layers
+        return read_units(self.source, [head for head in heads if head.header.type == UnitType.NETWORK])
+
+    def _borrow(self, reader: LayerReader, number: int, units: Sequence[Unit], networks: dict[int, Surveyed]) -> None:
+        """Give a reader of a segment, of which these are the units, the integers of networks of earlier segments."""
+        for unit in units:
+            source = networks[unit.index].source if unit.index in networks else None
+            if source is None:
+                continue
+            layer, origin = unit.header.layer, source
+            while True:
+                own = (head for head in self.outlines[origin].layers if head.header.layer == layer)
+                surveyed = next(networks[head.index] for head in own if head.index in networks)
+                if surveyed.source is None:
+                    break
+                origin = surveyed.source
+            convs: dict[int, ConvWeights] = {}
+            if head := self._head_of(UnitType.WEIGHTS, origin, layer):
+                [weights] = read_units(self.source, [head])
+                convs, _ = payloads.unpack_weights(weights, *surveyed.network, bool(self.features & FEATURE_1_1))
+            elif any(isinstance(op, Conv) for op in surveyed.network[0]):
+                raise CorruptStreamError(f"segment {origin} has no WEIGHTS of layer {layer}")
+            reader.convs[source, layer] = convs
+
+    def _head_of(self, kind: UnitType, number: int, layer: int) -> UnitHead | None:
+        """Return the first unit of a kind that a layer of a segment has; None where it has none."""
+        heads = self.outlines[number].layers
+        return next((head for head in heads if (head.header.type, head.header.layer) == (kind, layer)), None)
 
     def _metadata(self) -> dict[str, Any]:
         """Read all METADATA."""

@@ -10,9 +10,10 @@ from nvcodec.format.accounting import KINDS, bytes_by_kind
 from nvcodec.format.extras import extras_of
 from nvcodec.format.limits import Limits, Requirements, level_of, requirements
 from nvcodec.format.operations import Picture
+from nvcodec.format.outline import LAYER_UNITS
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import File, read_file
-from nvcodec.format.units import LAYER_UNITS, UnitType
+from nvcodec.format.units import UnitType
 
 AV1_KEY = "av1"  # metadata key of the AV1 stream's crf and SVT-AV1 preset, a list of both
 MAX_QUALITY = 1000  # dB; anybody can write metadata, and JSON has numbers that no float holds
@@ -52,7 +53,8 @@ def by_layer(stream: Stream) -> list[dict[str, Any]]:
 
 def by_segment(stream: Stream) -> list[dict[str, Any]]:
     """Describe each segment: ``first_frame``, ``frames``, ``start_seconds``, ``seconds``, ``width``, ``height``,
-    ``bytes`` of its units and the same ``bytes_by_kind``, without those that are 0, and ``parameters`` stored in it."""
+    ``bytes`` of its units and the same ``bytes_by_kind``, without those that are 0, ``parameters`` stored in it, and
+    ``networks_of``: for each layer the number of the segment that its network is taken from, None where it has one."""
     of_segments = {kind.name for kind in (UnitType.SEGMENT, *LAYER_UNITS, UnitType.SEGMENT_END)}
     kinds: list[Counter[str]] = [Counter() for _ in stream.segments]
     for entry in stream.entries:
@@ -70,6 +72,7 @@ def by_segment(stream: Stream) -> list[dict[str, Any]]:
             "bytes": sum(found.values()),
             "bytes_by_kind": {kind: found[kind] for kind in KINDS if found[kind]},
             "parameters": sum(layer.parameters for layer in segment.layers),
+            "networks_of": [layer.network_of for layer in segment.layers],
         }
         for segment, found in zip(stream.segments, kinds, strict=True)
     ]
@@ -153,6 +156,7 @@ def describe(stream: Stream) -> dict[str, Any]:
         "tracks": tracks_of(stream),
         "segments": len(stream.segments),
         "by_segment": by_segment(stream),
+        "reused_networks": stream.reused_networks,
         "level": level_of(needs),
         "requirements": dataclasses.asdict(needs),
         "time_base": f"{video.time_base_num}/{video.time_base_den}",

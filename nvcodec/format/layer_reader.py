@@ -13,10 +13,10 @@ from nvcodec.format import payloads
 from nvcodec.format.accounting import Entry
 from nvcodec.format.damage import Damage
 from nvcodec.format.inference import Tensor
-from nvcodec.format.limits import Network
 from nvcodec.format.operations import Conv, Grid, Op, Picture, Picture10, Transmitted
 from nvcodec.format.runs import BaseRuns, LatentRuns, Runs
 from nvcodec.format.stream import BaseRun, ConvWeights, Layer, Segment
+from nvcodec.format.survey import Surveyed
 from nvcodec.format.unit_cursor import UnitCursor
 from nvcodec.format.units import FEATURE_1_1, FEATURE_1_2, FEATURE_1_3, Unit, UnitType
 
@@ -29,6 +29,7 @@ class OpenLayer(NamedTuple):
     convs: dict[int, ConvWeights]
     runs: list[Runs]
     base: Sequence[BaseRun] | None  # where its runs are not read here
+    network_of: int | None
 
 
 class LayerReader:
@@ -47,7 +48,7 @@ class LayerReader:
     def __init__(
         self,
         cursor: UnitCursor,
-        networks: Mapping[int, Network],
+        networks: Mapping[int, Surveyed],
         features: int,
         entries: list[Entry],
         damage: Damage,
@@ -57,6 +58,7 @@ class LayerReader:
         self.by_rows, self.compact = bool(features & FEATURE_1_1), bool(features & FEATURE_1_2)
         self.ten_bits = bool(features & FEATURE_1_3)
         self.entries, self.damage, self.base = entries, damage, base
+        self.convs: dict[tuple[int, int], dict[int, ConvWeights]] = {}  # by segment and layer
 
     def layer(self, segment: Segment, segment_index: int, number: int) -> Layer:
         """Read layer ``number`` of a segment, where layer follows layer.
@@ -92,7 +94,7 @@ class LayerReader:
         unit = self.cursor.needed(UnitType.NETWORK, segment_index, number)
         if unit.index not in self.networks:
             raise CorruptStreamError(f"{unit.where} breaks a rule")
-        ops, tensors = self.networks[unit.index]
+        (ops, tensors), source = self.networks[unit.index]
         for kind, known, version in (
             (Grid, self.by_rows, "1.1"),
             (Picture, self.compact, "1.2"),
@@ -102,12 +104,16 @@ class LayerReader:
                 raise UnsupportedVersionError(
                     f"a {kind.NAME} is not supported without the feature bit of version {version}"
                 )
-        self.entries.append(Entry(unit.index, "side_info", "network", len(unit.payload), 0))
+        label = "network" if source is None else f"network of segment {source}"
+        self.entries.append(Entry(unit.index, "side_info", label, len(unit.payload), 0))
         convs: dict[int, ConvWeights] = {}
-        if not self.compact or any(isinstance(op, Conv) for op in ops):
+        if source is not None:
+            convs = self.convs[source, number]
+        elif not self.compact or any(isinstance(op, Conv) for op in ops):
             unit = self.cursor.needed(UnitType.WEIGHTS, segment_index, number)
             convs, entries = payloads.unpack_weights(unit, ops, tensors, self.by_rows)
             self.entries += entries
+        self.convs[segment_index, number] = convs
         frames, runs = segment.head.frames, list[Runs]()
         base: Sequence[BaseRun] | None = None
         for index, op in enumerate(ops):
@@ -117,7 +123,7 @@ class LayerReader:
                 base = self.base(op)
             elif isinstance(op, Picture):
                 runs.append(BaseRuns(number, index, op, frames))
-        return OpenLayer(ops, tensors, convs, runs, base)
+        return OpenLayer(ops, tensors, convs, runs, base, source)
 
     def _read_runs(self, group: list[Runs], segment_index: int) -> None:
         """Read all runs of some operations of a segment, in ascending order of their first frames."""
@@ -183,4 +189,4 @@ class LayerReader:
         if base is None:
             base = tuple(run for runs in opened.runs if isinstance(runs, BaseRuns) for run in runs.runs)
         lost = tuple(part for runs in opened.runs for part in runs.lost)
-        return Layer(opened.ops, opened.tensors, opened.convs, latents, group, checksums, lost, base)
+        return Layer(opened.ops, opened.tensors, opened.convs, latents, group, checksums, lost, base, opened.network_of)

@@ -19,6 +19,7 @@ from nvcodec.errors import CorruptStreamError, UnsupportedVersionError
 from nvcodec.format.fields import Cursor, Record, i16, pack_integer, ref, u8, u16
 
 MAX_OPS = 1024
+MAX_REUSED_OPS = 2**16  # of all networks of a stream that are taken from earlier segments
 CONV_LIMIT = 4095  # largest |low| and |high| of a CONV
 WEIGHT_PEAK = 127  # largest |weight| of a CONV
 BIAS_PEAK = 2047  # largest |bias| of a CONV, before its shift
@@ -308,6 +309,29 @@ def pack_ops(ops: Sequence[Op], compact: bool = False) -> bytes:
     """Encode the payload of a NETWORK unit."""
     count = pack_integer(len(ops), "H", compact)
     return count + b"".join(pack_integer(op.CODE, "B", compact) + op.pack(compact) for op in ops)
+
+
+def pack_reference(segment: int, compact: bool) -> bytes:
+    """Encode the payload of a NETWORK unit that takes the network of an earlier segment."""
+    return pack_integer(0, "H", compact) + pack_integer(segment, "H", compact)
+
+
+def unpack_reference(cursor: Cursor) -> int | None:
+    """Read a NETWORK unit's payload if it takes the network of an earlier segment.
+
+    Returns:
+        That segment's number; None, with nothing read, where the payload has operations of its own.
+
+    Raises:
+        CorruptStreamError: the payload is too short or too long.
+    """
+    start = cursor.position
+    if cursor.integer("H"):
+        cursor.position = start
+        return None
+    segment = cursor.integer("H")
+    cursor.end()
+    return segment
 
 
 def unpack_ops(cursor: Cursor) -> tuple[Op, ...]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from nvcodec.errors import CorruptStreamError, CutStreamError
 from nvcodec.format.stream_reader import cut_note
-from nvcodec.format.units import LAYER_UNITS, Order, UnitHead, UnitType
+from nvcodec.format.units import Order, UnitHead, UnitType
 
+LAYER_UNITS = (UnitType.NETWORK, UnitType.WEIGHTS, UnitType.LATENTS, UnitType.BASE, UnitType.CHECKSUMS)
 _ENDS = (UnitType.LAYER_END, UnitType.SEGMENT_END)
 
 

@@ -86,6 +86,8 @@ class Layer:
             file.
         lost: frames whose latents, or whose AV1 frames, were lost from a damaged file.
         base: the runs of the AV1 stream that a PICTURE shows.
+        network_of: number of the earlier segment whose operations and integers of convolutions the file says these are;
+            filled by the reader.
     """
 
     ops: tuple[Op, ...]
@@ -96,11 +98,13 @@ class Layer:
     checksums: npt.NDArray[np.uint32]
     lost: tuple[range, ...] = ()
     base: Sequence[BaseRun] = ()
+    network_of: int | None = None
 
     @property
     def parameters(self) -> int:
         """Number of integers stored: weights, biases, latents and knots of grids."""
-        stored = sum(conv.weights.size + conv.biases.size for conv in self.convs.values())
+        own = self.convs.values() if self.network_of is None else ()
+        stored = sum(conv.weights.size + conv.biases.size for conv in own)
         return stored + sum(latent.size for latent in self.latents.values())
 
 
@@ -163,6 +167,8 @@ class Stream:
         metadata: a JSON object.
         compact: whether the file is in compact form (specification, section 1), which an AV1 stream and the order
             segment after segment need.
+        reuse: whether a network that an earlier segment has, too, is written as a reference to it (specification,
+            section 4.3).
         track_units: type and payload of each AUDIO and SUBTITLES unit; see :mod:`nvcodec.format.extras`.
         version: of the format, major and minor.
         file_bytes: size of the file.
@@ -177,6 +183,7 @@ class Stream:
     segments: list[Segment]
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     compact: bool = False
+    reuse: bool = False
     track_units: Sequence[tuple[UnitType, bytes]] = dataclasses.field(default_factory=list)
     version: tuple[int, int] = (1, 0)
     file_bytes: int = 0
@@ -239,6 +246,11 @@ class Stream:
     def parameters(self) -> int:
         """Number of integers stored in all networks and latents."""
         return sum(layer.parameters for segment in self.segments for layer in segment.layers)
+
+    @property
+    def reused_networks(self) -> int:
+        """Number of layers, over all segments, that have the network of an earlier segment."""
+        return sum(layer.network_of is not None for segment in self.segments for layer in segment.layers)
 
     @property
     def fps(self) -> float:

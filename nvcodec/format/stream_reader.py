@@ -28,6 +28,7 @@ from nvcodec.format.survey import survey
 from nvcodec.format.unit_cursor import UnitCursor
 from nvcodec.format.units import (
     FEATURE_1_3,
+    FEATURE_1_4,
     HEADER_BYTES,
     TRACKS,
     Order,
@@ -219,7 +220,7 @@ class _Reader:
         self.version = version
         self.limits = limits
         self.features = features_of(data)
-        self.compact = is_compact(data)
+        self.compact, self.reuse = is_compact(data), bool(self.features & FEATURE_1_4)
         self.damage = Damage(keep_going)
         self.entries = [Entry(-1, "overhead", "file header", HEADER_BYTES, 0)]
         self.metadata = Metadata()
@@ -234,7 +235,7 @@ class _Reader:
 
     def read(self) -> Stream:
         video = self.video()
-        networks = survey(self.units, video.peak, len(self.data), self.limits, self.damage.keep_going)
+        networks = survey(self.units, video.peak, len(self.data), self.limits, self.damage.keep_going, self.reuse)
         self.layers = LayerReader(self.cursor, networks, self.features, self.entries, self.damage)
         segments = self.by_segment() if video.order == Order.BY_SEGMENT else self.by_layer()
         reports = [
@@ -249,6 +250,7 @@ class _Reader:
             segments,
             self.metadata.values,
             self.compact,
+            self.reuse,
             self.track_units,
             self.version,
             size,

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from nvcodec.errors import UsageError
 from nvcodec.format import payloads
 from nvcodec.format.metadata import pack_metadata
-from nvcodec.format.operations import Grid, Picture, Transmitted, pack_ops
+from nvcodec.format.operations import MAX_REUSED_OPS, Grid, Picture, Transmitted, pack_ops, pack_reference
 from nvcodec.format.stream import Layer, Segment, Stream
 from nvcodec.format.units import (
     HEADER_BYTES,
@@ -49,7 +49,7 @@ def write_stream(stream: Stream, run: int = RUN, index: bool = True) -> bytes:
     """
     file = io.BytesIO()
     if stream.video.order == Order.BY_SEGMENT:
-        writer = StreamWriter(file, stream.video, run)
+        writer = StreamWriter(file, stream.video, run, stream.reuse)
         for kind, payload in stream.track_units:
             writer.put_track_unit(kind, payload)
         writer.put_metadata(stream.metadata)
@@ -57,8 +57,8 @@ def write_stream(stream: Stream, run: int = RUN, index: bool = True) -> bytes:
             writer.add_segment(segment)
         writer.finish(index)
         return file.getvalue()
-    out = _Output(file, stream.compact, run)
-    out.copy(pack_file_header(stream.compact, stream.video.sample_format))
+    out = _Output(file, stream.compact, run, stream.reuse)
+    out.copy(pack_file_header(stream.compact, stream.video.sample_format, stream.reuse))
     out.put(UnitType.VIDEO, stream.video.pack(stream.compact))
     for kind, payload in stream.track_units:
         out.put(kind, payload)
@@ -87,13 +87,13 @@ def append_layer(
         CorruptStreamError: an accumulator can reach 2^24.
         UsageError: the file is of a version that cannot hold what is added.
     """
-    if not data.startswith(pack_file_header(stream.compact, stream.video.sample_format)):
+    if not data.startswith(pack_file_header(stream.compact, stream.video.sample_format, stream.reuse)):
         raise UsageError("the file is of an earlier version; encode it anew, then layers can be added")
     if stream.video.order == Order.BY_SEGMENT:
         raise UsageError("in this file segment follows segment; layers can be added where layer follows layer")
     units = [unit for unit in split_units(memoryview(data)) if unit.header.type != UnitType.INDEX]
     file = io.BytesIO()
-    out = _Output(file, stream.compact, run)
+    out = _Output(file, stream.compact, run, stream.reuse)
     out.copy(data[: units[-1].end])
     out.placed += [(unit.header.type, unit.header.segment, unit.header.layer, unit.offset) for unit in units]
     out.put_metadata(metadata or {})
@@ -134,6 +134,8 @@ class StreamWriter:
         sink: the bytes go there as they come; flushed after each segment, where it has ``flush``.
         video: properties of the whole video; its ``order`` is not used.
         run: frames, or knots, per run of latents.
+        reuse: whether a layer whose operations and integers are those of an earlier segment's is written as a reference
+            to it, which decoders before version 1.4 do not know.
 
     Attributes:
         frames: number of frames so far.
@@ -141,13 +143,13 @@ class StreamWriter:
         end: where the last frame so far ends, in ticks; None before the first segment.
     """
 
-    def __init__(self, sink: ByteSink, video: Video, run: int = RUN) -> None:
+    def __init__(self, sink: ByteSink, video: Video, run: int = RUN, reuse: bool = False) -> None:
         self.sink, self.frames, self.segments = sink, 0, 0
         self.time_base = Fraction(video.time_base_num, video.time_base_den)
         self.end: int | None = None
         self._layers = 0
-        self._out = _Output(sink, True, run)
-        self._out.copy(pack_file_header(True, video.sample_format))
+        self._out = _Output(sink, True, run, reuse)
+        self._out.copy(pack_file_header(True, video.sample_format, reuse))
         self._out.put(UnitType.VIDEO, dataclasses.replace(video, order=Order.BY_SEGMENT).pack(True))
 
     @property
@@ -209,6 +211,12 @@ class StreamWriter:
             self._out.put_index()
 
 
+def network_digest(layer: Layer, network: bytes, weights: bytes) -> bytes:
+    """Return what two layers have in common whose networks are the same: the payloads of NETWORK and WEIGHTS, and the
+    shapes and ranges of results, in which lower layers may differ."""
+    return hashlib.sha256(repr((layer.tensors, network, weights)).encode()).digest()
+
+
 class _Output:
     """A growing file: its hash, and the type, segment, layer and offset of every unit.
 
@@ -216,10 +224,13 @@ class _Output:
         sink: the bytes go there.
         compact: whether it is in compact form.
         run: frames, or knots, per run of latents.
+        reuse: as for :class:`StreamWriter`.
     """
 
-    def __init__(self, sink: ByteSink, compact: bool, run: int) -> None:
-        self.sink, self.compact, self.run = sink, compact, run
+    def __init__(self, sink: ByteSink, compact: bool, run: int, reuse: bool = False) -> None:
+        self.sink, self.compact, self.run, self.reuse = sink, compact, run, reuse
+        self.networks: dict[tuple[int, bytes], int] = {}  # the first segment that has it, by layer and hash
+        self.reused = 0  # operations of references
         self.hash, self.offset = hashlib.sha256(), 0
         self.placed: list[tuple[int, int, int, int]] = []
 
@@ -264,10 +275,17 @@ class _Output:
             self.put_checksums(layer, segment_index, number)
 
     def put_network(self, layer: Layer, segment: int, number: int) -> None:
-        """Add NETWORK and WEIGHTS."""
-        self.put(UnitType.NETWORK, pack_ops(layer.ops, self.compact), segment, number)
+        """Add NETWORK and WEIGHTS, or NETWORK with a reference to the first segment that has the same."""
+        network, weights = pack_ops(layer.ops, self.compact), payloads.pack_weights(layer, self.compact)
+        if self.reuse:
+            first = self.networks.setdefault((number, network_digest(layer, network, weights)), segment)
+            if first != segment and self.reused + len(layer.ops) <= MAX_REUSED_OPS:
+                self.reused += len(layer.ops)
+                self.put(UnitType.NETWORK, pack_reference(first, self.compact), segment, number)
+                return
+        self.put(UnitType.NETWORK, network, segment, number)
         if layer.convs or not self.compact:
-            self.put(UnitType.WEIGHTS, payloads.pack_weights(layer, self.compact), segment, number)
+            self.put(UnitType.WEIGHTS, weights, segment, number)
 
     def runs(self, layer: Layer) -> Iterator[tuple[int, UnitType, bytes]]:
         """Yield the runs of each operation: what orders them in a segment, type and payload."""

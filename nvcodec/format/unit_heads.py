@@ -17,10 +17,8 @@ from nvcodec.format.units import (
     UnitHead,
     UnitHeader,
     UnitType,
-    check_count,
     flags_of,
     head_at,
-    header_size,
     whole_unit,
 )
 
@@ -75,7 +73,7 @@ def _by_index(source: ByteSource, compact: bool) -> list[UnitHead] | None:
         return None
     rows = int.from_bytes(tail[-LENGTH_BYTES - CRC_BYTES : -CRC_BYTES], "little")
     count, rest = divmod(rows, ROW.itemsize)
-    header_bytes = header_size(UnitType.INDEX, 0, 0, rows + LENGTH_BYTES, compact)
+    header_bytes = _header_size(UnitType.INDEX, 0, 0, rows + LENGTH_BYTES, compact)
     offset = source.size - CRC_BYTES - LENGTH_BYTES - rows - header_bytes
     if rest or not 0 < count < MAX_UNITS or offset < HEADER_BYTES:
         return None
@@ -102,12 +100,17 @@ def _stated(number: int, row: tuple[int, int, int, int], end: int, compact: bool
     kind, segment, layer, offset = row
     # The longer the length, the longer is its own field: from 1 to 10 bytes in the compact form.
     for spare in range(MAX_VARINT if compact else 1):
-        length = end - offset - CRC_BYTES - header_size(kind, segment, layer, 0, compact) - spare
-        header_bytes = header_size(kind, segment, layer, max(0, length), compact)
+        length = end - offset - CRC_BYTES - _header_size(kind, segment, layer, 0, compact) - spare
+        header_bytes = _header_size(kind, segment, layer, max(0, length), compact)
         if length >= 0 and offset + header_bytes + length + CRC_BYTES == end:
             header = UnitHeader(type=kind, flags=flags_of(kind), segment=segment, layer=layer, length=length)
             return UnitHead(header, number, offset, header_bytes, compact)
     raise CorruptStreamError(f"INDEX does not agree with the unit at byte {offset}")
+
+
+def _header_size(kind: int, segment: int, layer: int, length: int, compact: bool) -> int:
+    """Return the bytes of a unit's header."""
+    return len(UnitHeader(type=kind, flags=0, segment=segment, layer=layer, length=length).pack(compact))
 
 
 def _from_unit_to_unit(source: ByteSource, compact: bool) -> tuple[list[UnitHead], CutStreamError | None]:
@@ -115,7 +118,8 @@ def _from_unit_to_unit(source: ByteSource, compact: bool) -> tuple[list[UnitHead
     heads: list[UnitHead] = []
     offset, start, window = HEADER_BYTES, 0, memoryview(b"")
     while offset < source.size:
-        check_count(len(heads))
+        if len(heads) == MAX_UNITS:
+            raise CorruptStreamError(f"the stream has more than {MAX_UNITS} units")
         needed = min(offset + MAX_HEADER_BYTES, source.size)
         if needed > start + len(window):
             start, window = offset, source.read_at(offset, min(WINDOW_BYTES, source.size - offset))

@@ -13,11 +13,12 @@ from nvcodec.format.fields import Cursor, Record, i64, only_in, u8, u16, u32, u6
 from nvcodec.samples import BITS, peak_of
 
 MAGIC = b"\x89SDM\r\n\x1a\n"
-MAJOR, MINOR = 1, 3
+MAJOR, MINOR = 1, 4
 FEATURE_1_1 = 1  # bit 0 of the required-features mask: tables by rows and GRID, which version 1.1 brought
 FEATURE_1_2 = 2  # bit 1: the compact form, AV1 streams and segment after segment, which version 1.2 brought
 FEATURE_1_3 = 4  # bit 2: pictures with 10 bits, which version 1.3 brought
-FEATURES = FEATURE_1_1 | FEATURE_1_2 | FEATURE_1_3  # all bits that this version knows
+FEATURE_1_4 = 8  # bit 3: networks of earlier segments, which version 1.4 brought
+FEATURES = FEATURE_1_1 | FEATURE_1_2 | FEATURE_1_3 | FEATURE_1_4  # all bits that this version knows
 FEATURES_OFFSET = 10  # of the mask, in the file header
 ANCILLARY = 1
 HEADER_BYTES = 18
@@ -44,7 +45,6 @@ class UnitType(enum.IntEnum):
 
 
 TRACKS = (UnitType.AUDIO, UnitType.SUBTITLES)
-LAYER_UNITS = (UnitType.NETWORK, UnitType.WEIGHTS, UnitType.LATENTS, UnitType.BASE, UnitType.CHECKSUMS)
 COMPACT_ONLY = (UnitType.BASE, UnitType.SEGMENT_END)  # unknown in a file of the fixed form
 
 
@@ -244,10 +244,11 @@ HASH_BYTES = 32
 COMPACT_HASH_BYTES = 8  # the first ones
 
 
-def pack_file_header(compact: bool = False, sample_format: int = 0) -> bytes:
-    """Encode magic, the version and the features that a form and a sample format require, and CRC-32."""
-    minor = 3 if sample_format else 2 if compact else 1
-    features = FEATURE_1_1 | FEATURE_1_2 * bool(compact) | FEATURE_1_3 * bool(sample_format)
+def pack_file_header(compact: bool = False, sample_format: int = 0, reuse: bool = False) -> bytes:
+    """Encode magic, the version and the features that a form, a sample format and the use of earlier segments' networks
+    require, and CRC-32."""
+    minor = 4 if reuse else 3 if sample_format else 2 if compact else 1
+    features = FEATURE_1_1 | FEATURE_1_2 * bool(compact) | FEATURE_1_3 * bool(sample_format) | FEATURE_1_4 * reuse
     head = MAGIC + bytes([MAJOR, minor]) + features.to_bytes(4, "little")
     return head + zlib.crc32(head).to_bytes(4, "little")
 
@@ -295,11 +296,6 @@ def pack_unit(kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0, 
     return body + zlib.crc32(body).to_bytes(CRC_BYTES, "little")
 
 
-def header_size(kind: int, segment: int, layer: int, length: int, compact: bool) -> int:
-    """Return the bytes of a unit's header."""
-    return len(UnitHeader(type=kind, flags=0, segment=segment, layer=layer, length=length).pack(compact))
-
-
 def flags_of(kind: int) -> int:
     """Return the flags of a unit of a known type, or of any type in the compact form."""
     return ANCILLARY if kind >= UnitType.INDEX else 0
@@ -316,7 +312,8 @@ def split_units(data: memoryview) -> Iterator[Unit]:
     offset = HEADER_BYTES
     index = 0
     while offset < len(data):
-        check_count(index)
+        if index == MAX_UNITS:
+            raise CorruptStreamError(f"the stream has more than {MAX_UNITS} units")
         head = head_at(data[offset:], offset, index, len(data), is_compact(data))
         yield whole_unit(head, data[offset:])
         offset, index = head.end, index + 1
@@ -346,12 +343,6 @@ def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
     if last and last.header.type in (UnitType.LAYER_END, UnitType.SEGMENT_END, UnitType.INDEX):
         return units[: last.index + 1], False
     return units, True
-
-
-def check_count(units: int) -> None:
-    """Check that a unit more is allowed after so many; raises CorruptStreamError."""
-    if units == MAX_UNITS:
-        raise CorruptStreamError(f"the stream has more than {MAX_UNITS} units")
 
 
 def head_at(data: memoryview, offset: int, index: int, file_bytes: int, compact: bool) -> UnitHead:

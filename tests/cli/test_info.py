@@ -71,7 +71,7 @@ def test_versions(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capfd.readouterr().out.splitlines() if "PyAV" not in line)
     assert lines["nvcodec"] == nvcodec.__version__
-    assert lines["format"] == "SDMN 1.3"
+    assert lines["format"] == "SDMN 1.4"
     for library in ("torch", "av", "constriction"):
         assert lines[library] == importlib.metadata.version(library)
 

@@ -29,8 +29,9 @@ Shown = list[tuple[int, int]]
 SEQUENCE, PICTURE = SequenceHeader(8, 5), Picture(5, 8, 8, 1, 0, 1, 0, 2)
 
 
-def make(order: Order) -> Stream:
-    """A stream of two segments and two layers, whose pictures all differ."""
+def make(order: Order, reuse: bool = False) -> Stream:
+    """A stream of two segments and two layers, whose pictures all differ; with ``reuse`` the list of layer 0 is stored
+    once."""
     segments, seed = [], 0
     for lengths in LENGTHS:
         runs, first = [], 0
@@ -39,12 +40,16 @@ def make(order: Order) -> Stream:
             runs.append(av1.run_of(SEQUENCE.obu() + b"".join(coded), first, frames, PICTURE))
             seed, first = seed + frames, first + frames
         segments.append(runs)
-    return base_stream(segments, PICTURE, order=order)
+    return dataclasses.replace(base_stream(segments, PICTURE, order=order), reuse=reuse)
 
 
-@pytest.fixture(scope="module", params=list(Order), ids=["layers", "segments"])
+@pytest.fixture(
+    scope="module",
+    params=[(Order.BY_LAYER, False), (Order.BY_SEGMENT, False), (Order.BY_SEGMENT, True)],
+    ids=["layers", "segments", "reuse"],
+)
 def stream(request: pytest.FixtureRequest) -> Stream:
-    return make(request.param)
+    return make(*request.param)
 
 
 def write(stream: Stream) -> bytes:

@@ -273,3 +273,22 @@ def test_closing_closes_the_file(many: bytes, tmp_path: Path, monkeypatch: pytes
     video.close()
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(descriptor)
+
+
+@pytest.mark.parametrize("order", list(Order))
+def test_networks_of_earlier_segments(order: Order) -> None:
+    """Each segment has the network of the first one."""
+    stream = random_stream(5, segments=1, layers=2, frames=FRAMES, operations=3)
+    [first] = stream.segments
+    stream.segments += [first.moved(FRAMES * number, 1000 * number) for number in range(1, 5)]
+    stream.compact = stream.reuse = True
+    stream.video = dataclasses.replace(stream.video, order=order)
+    data = write_stream(stream)
+    whole = Video(data, device="cpu", verify=False)
+    assert whole.stream.reused_networks == 8
+    source = Counting(data)
+    video = Video(open_stream(source), device="cpu", verify=False)
+    source.reads.clear()
+    for frame in (FRAMES * 3 + 1, 0, FRAMES * 4, FRAMES * 2):
+        assert torch.equal(video[frame], whole[frame])
+    assert describe(video.stream) == describe(whole.stream)

@@ -234,8 +234,8 @@ def test_versions(small: bytes) -> None:
 
     with pytest.raises(UnsupportedVersionError, match=r"version 2\.0"):
         read_stream(header(2, 0, 0) + small[18:])
-    with pytest.raises(UnsupportedVersionError, match="mask 0x8"):
-        read_stream(header(1, 0, 8) + small[18:])
+    with pytest.raises(UnsupportedVersionError, match="mask 0x10"):
+        read_stream(header(1, 0, 16) + small[18:])
     with pytest.raises(CorruptStreamError, match="hash"):  # a newer minor version is read, but this header is hashed
         read_stream(header(1, 7, 0) + small[18:])
 

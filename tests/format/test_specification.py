@@ -68,6 +68,7 @@ def test_limits_are_those_of_the_specification() -> None:
         ("frames, or knots, of a run", runs.MAX_RUN),
         ("units of a stream", units.MAX_UNITS),
         ("metadata, unpacked", metadata.MAX_METADATA),
+        ("operations of all lists of a stream", o.MAX_REUSED_OPS),
     ):
         row = re.search(rf"^\| {name}.*\| 2\^(\d+)", TEXT, re.MULTILINE)
         assert row

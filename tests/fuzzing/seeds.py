@@ -43,6 +43,8 @@ VECTORS = (
     "compact-without-weights-and-checksums",
     "ten-bits",
     "ten-bits-layers",
+    "reuse-above-another-network",
+    "reuse-in-fixed-form",
 )
 LARGEST = 4500  # bytes; small streams allow more tries per second
 
