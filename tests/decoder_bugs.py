@@ -277,9 +277,9 @@ CONTAINER = [
     Bug("pictures are not checked", CHECKSUMS, "if complete and crc != ", "if False and crc != "),
     Bug(
         "a segment's first frame is the one before's",
-        VIDEO,
-        "bisect.bisect_right(self._starts, frames[index])",
-        "bisect.bisect_left(self._starts, frames[index])",
+        STREAM,
+        "bisect.bisect_right(self.segments, frame",
+        "bisect.bisect_left(self.segments, frame",
     ),
 ]
 
@@ -791,8 +791,8 @@ BASE = [
     Bug(
         "AV1: the run before is decoded",
         BASE_DECODER,
-        "if run.first <= frame < run.first + run.frames)",
-        "if run.first < frame <= run.first + run.frames)",
+        "bisect.bisect_right(self._firsts, frame)",
+        "bisect.bisect_left(self._firsts, frame)",
     ),
     Bug(
         "AV1: missing frames pass",
@@ -817,21 +817,21 @@ BASE = [
     Bug(
         "AV1: frames on the way are lost",
         BASE_DECODER,
-        "for unit in (*self.run.temporal_units, None):",
-        "for unit in self.run.temporal_units:",
+        "for unit in (*run.temporal_units, None):",
+        "for unit in run.temporal_units:",
         BASE_TESTS,
     ),
     Bug(
         "AV1: pictures of other sizes pass",
         BASE_DECODER,
-        "if (frame.format.name, frame.width, frame.height) != (wanted, op.width, op.height):",
+        "if (frame.format.name, frame.width, frame.height) != (wanted, picture.width, picture.height):",
         "if False:",
         BASE_TESTS,
     ),
     Bug(
         "AV1: samples of 8 bits",
         BASE_DECODER,
-        "sample = np.dtype(np.uint8 if op.depth == 8 else np.uint16)",
+        "sample = np.dtype(np.uint8 if picture.depth == 8 else np.uint16)",
         "sample = np.dtype(np.uint8)",
     ),
     Bug(

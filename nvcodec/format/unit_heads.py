@@ -8,6 +8,7 @@ import numpy as np
 
 from nvcodec.errors import CorruptStreamError, CutStreamError
 from nvcodec.format.byte_source import ByteSource
+from nvcodec.format.payloads import pack_index
 from nvcodec.format.units import (
     CRC_BYTES,
     HEADER_BYTES,
@@ -43,7 +44,10 @@ def find_heads(source: ByteSource, compact: bool) -> tuple[list[UnitHead], CutSt
     if heads is None:
         heads, cut = _from_unit_to_unit(source, compact)
         if heads and heads[-1].header.type == UnitType.INDEX and not cut:
-            raise CorruptStreamError(f"{heads[-1].where} does not agree with the units")
+            [index] = read_units(source, heads[-1:])
+            rows = ((head.header.type, head.header.segment, head.header.layer, head.offset) for head in heads[:-1])
+            if index.payload != pack_index(rows):
+                raise CorruptStreamError(f"{index.where} does not agree with the units")
     for head in heads:
         head.check_type()
     return heads, cut

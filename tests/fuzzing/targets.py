@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import itertools
 import json
@@ -19,7 +18,7 @@ from nvcodec.format.extras import extras_of
 from nvcodec.format.inference import measure
 from nvcodec.format.mp4_box import UUID, unwrap
 from nvcodec.format.operations import Table
-from nvcodec.format.stream import Stream
+from nvcodec.format.stream import Layer, Stream
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.units import HEADER_BYTES
 
@@ -91,11 +90,15 @@ def deferred(data: bytes) -> str:
         assert head == expected.head
         np.testing.assert_equal(durations, expected.durations)
         for layer, found, other in zip(layers, base, expected.layers, strict=True):
-            np.testing.assert_equal(
-                vars(dataclasses.replace(layer, base=())), vars(dataclasses.replace(other, base=()))
-            )
+            np.testing.assert_equal(_plain(layer), _plain(other))
             assert found == list(other.base)
     return "read, with a note" if whole.note else "read"
+
+
+def _plain(layer: Layer) -> dict[str, object]:
+    """What a layer has but its AV1 stream, in a form that can be compared."""
+    convs = {index: vars(conv) for index, conv in layer.convs.items()}
+    return {**vars(layer), "convs": convs, "base": None}
 
 
 def decoder(data: bytes) -> str:
