@@ -1046,7 +1046,7 @@ MEASURES = [
     ),
     EncoderBug(
         "output: times of a part counted from 0, not from the first frame",
-        "cli/decode.py",
+        "cli/reading.py",
         "pts = ticks[first][0] + moment",
         "pts = moment",
         ("tests/cli/test_cli_decode.py",),

@@ -136,13 +136,6 @@ def reuse_between_sizes() -> bytes:
     return reusing(segments, {(n, layer): n - 2 for n in range(2, 5) for layer in range(2)})
 
 
-@vector("4.3")
-def reuse_far() -> bytes:
-    """The number of a segment takes two bytes."""
-    nets = [compact_plain("far" if n > 127 else f"far {n}", 1, 1, 1) for n in range(130)]
-    return reusing(nets, {(129, 0): 128})
-
-
 @vector("2")
 def reuse_without_need() -> bytes:
     """The feature bit of version 1.4 set, without need."""
@@ -165,10 +158,18 @@ def refuse_reuse(name: str, about: str, data: bytes, section: str = "4.3") -> No
     refuse(f"reuse-{name}", section, about, data)
 
 
+def small(number: int) -> Segment:
+    """A segment of one pixel and two layers, the upper one a convolution."""
+    base = compact_plain(f"small {number}", 1, 1, 1)
+    upper = Net(1, [base], compact=True)
+    upper.conv(upper.add(o.Below(0, base.last)), numbers("small", (3, 3, 1, 1), -9, 9), low=0, high=255)
+    return Segment([base, upper])
+
+
 def source_vectors() -> None:
     """Networks that are not there."""
     for order, video in (("", BY_SEGMENT), ("-layer-after-layer", VIDEO)):
-        parts = parts_of(five()[:3], video)
+        parts = parts_of([small(n) for n in range(3)], video)
         for name, sources in {
             "of-itself": {(1, 1): 1},
             "of-the-next": {(1, 1): 2},

@@ -20,7 +20,7 @@ from nvcodec.cli.options import (
     limit_options,
     volume_options,
 )
-from nvcodec.cli.reading import open_stream, wanted_extras
+from nvcodec.cli.reading import Moment, chosen_frames, open_stream, wanted_extras
 from nvcodec.errors import CorruptStreamError, UsageError
 from nvcodec.notes import note
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
     #: RGB samples [height, width, 3], presentation time and duration in ticks.
     Timed = tuple[np.ndarray, int, int]
-
-
-Moment = int | Fraction  # frames, or seconds
 
 
 class _Decode(click.Command):
@@ -140,7 +137,7 @@ def command(
     _check_between(interpolate, fps, part, keep_going)
     # A bad file is refused before torch is loaded.
     stream = open_stream(file, max_pixels, max_memory, keep_going, part and not keep_going)
-    chosen = _chosen(stream, file, start, frames if length is None else length, end)
+    chosen = chosen_frames(stream, file, start, frames if length is None else length, end)
     segments = stream.segments[stream.segment_of(chosen[0]) : stream.segment_of(chosen[-1]) + 1]
     sizes = {(segment.head.width, segment.head.height) for segment in segments}
     if len(sizes) > 1 and output is not None and not output.endswith("/"):
@@ -178,35 +175,6 @@ def command(
         click.echo(f"{done} frames in {seconds:.1f} s, {done / seconds:.1f} frames/s", err=True)
     if found := report(video, chosen, shown):
         raise CorruptStreamError(f"{file} is damaged, and was decoded nevertheless: {found}")
-
-
-def _chosen(stream: Stream, file: str, start: Moment, length: Moment | None, end: Moment | None) -> range:
-    """Return the chosen frames of a stream.
-
-    Numbers count frames. Times count from the first frame's; a frame is where it begins, so that parts that follow each
-    other have each frame once.
-
-    Raises:
-        UsageError: no frame is chosen.
-    """
-
-    def frame(moment: Moment, first: int = 0) -> int:
-        """The first frame that begins at a moment or later, counted from frame ``first``."""
-        if isinstance(moment, int):
-            return min(first + moment, stream.frames)
-        ticks = stream.ticks
-        pts = ticks[first][0] + moment / stream.time_base
-        return next((index for index in range(first, stream.frames) if ticks[index][0] >= pts), stream.frames)
-
-    first = frame(start)
-    if first >= stream.frames:
-        raise UsageError(
-            f"--start is past the last of the {stream.frames} frames of {file}, {float(stream.seconds):g} s"
-        )
-    last = frame(end) if end is not None else frame(length, first) if length is not None else stream.frames
-    if last <= first:
-        raise UsageError(f"{file} has no frame in the chosen part, which ends before frame {first} begins")
-    return range(first, last)
 
 
 def _check_between(interpolate: int, fps: Fraction | None, part: bool, keep_going: bool) -> None:

@@ -13,7 +13,7 @@ import click
 
 from nvcodec.errors import NvcodecError
 
-COMMANDS = ("encode", "decode", "info", "extract", "wrap", "unwrap", "verify", "compare", "bench")
+COMMANDS = ("encode", "decode", "info", "extract", "concat", "wrap", "unwrap", "verify", "compare", "bench")
 INTERRUPTED = 130
 COMPLETION = "_NVCODEC_COMPLETE"  # a variable with which a shell asks for completions, or for the script that does so
 #: A variable that torch's OpenMP reads when it is loaded: how often a thread that waits for another one looks before it

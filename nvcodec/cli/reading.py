@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,8 @@ from nvcodec.notes import note
 if TYPE_CHECKING:
     from nvcodec.format.stream import Stream
     from nvcodec.tracks import Extras
+
+Moment = int | Fraction  # frames, or seconds
 
 
 def open_stream(
@@ -66,6 +69,35 @@ def wanted_extras(stream: Stream, audio: bool) -> Extras:
     if damage:
         note(stream.name, damage)
     return extras if audio else extras.without_audio
+
+
+def chosen_frames(stream: Stream, file: str, start: Moment, length: Moment | None, end: Moment | None) -> range:
+    """Return the chosen frames of a stream.
+
+    Numbers count frames. Times count from the first frame's; a frame is where it begins, so that parts that follow each
+    other have each frame once.
+
+    Raises:
+        UsageError: no frame is chosen.
+    """
+
+    def frame(moment: Moment, first: int = 0) -> int:
+        """The first frame that begins at a moment or later, counted from frame ``first``."""
+        if isinstance(moment, int):
+            return min(first + moment, stream.frames)
+        ticks = stream.ticks
+        pts = ticks[first][0] + moment / stream.time_base
+        return next((index for index in range(first, stream.frames) if ticks[index][0] >= pts), stream.frames)
+
+    first = frame(start)
+    if first >= stream.frames:
+        raise UsageError(
+            f"--start is past the last of the {stream.frames} frames of {file}, {float(stream.seconds):g} s"
+        )
+    last = frame(end) if end is not None else frame(length, first) if length is not None else stream.frames
+    if last <= first:
+        raise UsageError(f"{file} has no frame in the chosen part, which ends before frame {first} begins")
+    return range(first, last)
 
 
 def check_output(output: str, file: str, overwrite: bool) -> None:

@@ -89,6 +89,16 @@ def pack_track(number: int, track: Track, compact: bool) -> bytes:
     return b"".join(out)
 
 
+def more_units(tracks: Sequence[Track], packets: Sequence[Sequence[Packet]]) -> list[tuple[UnitType, bytes]]:
+    """Encode further packets of tracks, in the order of their numbers, as types and payloads of units in compact form;
+    none for a track without further packets."""
+    return [
+        (_UNITS[track.kind], pack_integer(number, "B", True) + pack_packets(more, True))
+        for number, (track, more) in enumerate(zip(tracks, packets, strict=True))
+        if more
+    ]
+
+
 def pack_packets(packets: Sequence[Packet], compact: bool) -> bytes:
     """Encode packets and their number."""
     out = [pack_integer(len(packets), "I", compact)]

@@ -169,7 +169,8 @@ class Stream:
             segment after segment need.
         reuse: whether a network that an earlier segment has, too, is written as a reference to it (specification,
             section 4.3).
-        track_units: type and payload of each AUDIO and SUBTITLES unit; see :mod:`nvcodec.format.extras`.
+        track_units: type and payload of each AUDIO and SUBTITLES unit, and to write also of METADATA on them; see
+            :mod:`nvcodec.format.extras`.
         version: of the format, major and minor.
         file_bytes: size of the file.
         entries: where its bytes went; they add up to ``file_bytes``.

@@ -162,9 +162,9 @@ class StreamWriter:
         self._out.put_metadata(metadata)
 
     def put_track_unit(self, kind: UnitType, payload: bytes) -> None:
-        """Add an AUDIO or SUBTITLES unit, as :mod:`nvcodec.format.extras` makes them; only a segment after it makes it
-        part of the file."""
-        assert kind in TRACKS
+        """Add an AUDIO or SUBTITLES unit, or METADATA on them, as :mod:`nvcodec.format.extras` makes them; only a
+        segment after it makes it part of the file."""
+        assert kind in (UnitType.METADATA, *TRACKS)
         self._out.put(kind, payload)
 
     def add_segment(self, segment: Segment) -> None:
