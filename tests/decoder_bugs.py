@@ -264,8 +264,8 @@ CONTAINER = [
     Bug(
         "a unit's checksum is not checked",
         UNITS,
-        "+ header_bytes + header.length]) == stated",
-        "+ header_bytes + header.length]) >= 0",
+        "zlib.crc32(data[:body]) == int",
+        "zlib.crc32(data[:body]) >= 0 * int",
     ),
     Bug("feature bits are not checked", UNITS, "if unknown:", "if False:"),
     Bug("reserved flags pass", UNITS, "if header.flags & ~ANCILLARY:", "if False:"),
@@ -277,9 +277,9 @@ CONTAINER = [
     Bug("pictures are not checked", CHECKSUMS, "if complete and crc != ", "if False and crc != "),
     Bug(
         "a segment's first frame is the one before's",
-        VIDEO,
-        "bisect.bisect_right(self._starts, frames[index])",
-        "bisect.bisect_left(self._starts, frames[index])",
+        STREAM,
+        "bisect.bisect_right(self.segments, frame",
+        "bisect.bisect_left(self.segments, frame",
     ),
 ]
 
@@ -331,8 +331,8 @@ COMPACT = [
     Bug(
         "compact form: a checksum does not cover the header",
         UNITS,
-        "zlib.crc32(data[offset : offset + header_bytes",
-        "zlib.crc32(data[offset + header_bytes * compact : offset + header_bytes",
+        "zlib.crc32(data[:body])",
+        "zlib.crc32(data[head.header_bytes * head.compact : body])",
     ),
     Bug(
         "BASE and SEGMENT_END are known in fixed form",
@@ -375,7 +375,7 @@ REUSE = [
         "unpack_reference(cursor) if reuse else",
         "unpack_reference(cursor) if 1 else",
     ),
-    Bug("reuse: any number of a segment", SURVEY, "source >= unit.header.segment or ", ""),
+    Bug("reuse: any number of a segment", SURVEY, "source not in segments or ", ""),
     Bug("reuse: any layer", SURVEY, "or len(segments[source][1]) <= len(lower)", "or False"),
     Bug("reuse: other results", SURVEY, "if expected not in (None, tensors):", "if False:"),
     Bug("reuse: twice as often", SURVEY, "if reused > MAX_REUSED_OPS:", "if reused > 2 * MAX_REUSED_OPS:"),
@@ -396,7 +396,7 @@ TEN_BITS = [
     Bug(
         "10 bits without their feature bit",
         READER,
-        "if video.sample_format and not self.features & FEATURE_1_3:",
+        "if video.sample_format and not features & FEATURE_1_3:",
         "if False:",
     ),
     Bug("sample_format 2 passes", UNITS, "sample_format: int = u8(0, 1)", "sample_format: int = u8()"),
@@ -791,8 +791,8 @@ BASE = [
     Bug(
         "AV1: the run before is decoded",
         BASE_DECODER,
-        "if run.first <= frame < run.first + run.frames)",
-        "if run.first < frame <= run.first + run.frames)",
+        "bisect.bisect_right(self._firsts, frame)",
+        "bisect.bisect_left(self._firsts, frame)",
     ),
     Bug(
         "AV1: missing frames pass",

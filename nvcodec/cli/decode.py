@@ -126,7 +126,8 @@ def command(
 ) -> None:
     """Decode FILE to pictures or a video.
 
-    Exactly one of -o, --md5 and --null must be given.
+    FILE is a path, the address of a file on a web server, or - for standard input. With --start, --frames, --duration
+    or --end only what is needed of it is read and checked. Exactly one of -o, --md5 and --null must be given.
     """
     if (output is not None) + (md5 is not None) + null != 1:
         raise UsageError("give exactly one of -o, --md5 and --null")
@@ -134,9 +135,11 @@ def command(
         raise UsageError("give at most one of --frames, --duration and --end")
     part = bool(start) or (frames, length, end) != (None, None, None)
     _check_between(interpolate, fps, part, keep_going)
-    stream = open_stream(file, max_pixels, max_memory, keep_going)  # a bad file is refused before torch is loaded
+    # A bad file is refused before torch is loaded.
+    stream = open_stream(file, max_pixels, max_memory, keep_going, part and not keep_going)
     chosen = chosen_frames(stream, file, start, frames if length is None else length, end)
-    sizes = {(segment.head.width, segment.head.height) for segment in stream.segments}
+    segments = stream.segments[stream.segment_of(chosen[0]) : stream.segment_of(chosen[-1]) + 1]
+    sizes = {(segment.head.width, segment.head.height) for segment in segments}
     if len(sizes) > 1 and output is not None and not output.endswith("/"):
         raise UsageError(f"the frames of {file} differ in size; write them to a folder/")
 
@@ -162,7 +165,7 @@ def command(
         total, timed = len(playback), _between(playback)
     else:
         batches = _concealed(video, chosen, shown) if keep_going else video.decode(chosen)
-        total, timed = len(chosen), _transmitted(batches, stream.ticks[chosen.start : chosen.stop])
+        total, timed = len(chosen), _transmitted(batches, stream.ticks_of(chosen))
     done, seconds = _put_all(_with_bits(timed, bits), total, sink, Status(quiet))
     for text in sink.notes:
         note(output or file, text)
@@ -202,14 +205,15 @@ def _open_output(
         raise UsageError(f"{output} is the file to decode; give the output another name")
     time_base = playback.time_base if playback is not None else stream.time_base
     if fps is None:
-        ticks = sum(duration for _, duration in stream.ticks[chosen.start : chosen.stop])
+        ticks = sum(duration for _, duration in stream.ticks_of(chosen))
         mean = len(chosen) / (ticks * stream.time_base) if ticks else Fraction(0)
         interpolate = stream.time_base / time_base
         fps = interpolate * mean.limit_denominator(1001) or Fraction(1, 1001)
-    head, about = stream.segments[0].head, stream.video
+    head, about = stream.segments[stream.segment_of(chosen[0])].head, stream.video
     extras = wanted_extras(stream, audio)
     if len(chosen) < stream.frames:
-        (begin, _), (last, duration) = stream.ticks[chosen.start], stream.ticks[chosen.stop - 1]
+        ticks_of_chosen = stream.ticks_of(chosen)
+        (begin, _), (last, duration) = ticks_of_chosen[0], ticks_of_chosen[-1]
         extras = extras.within(begin * stream.time_base, (last + duration) * stream.time_base)
     return open_sink(
         output,

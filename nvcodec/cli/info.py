@@ -11,12 +11,13 @@ from nvcodec.cli.options import PATH, limit_options
 from nvcodec.cli.reading import open_stream
 from nvcodec.format.accounting import KINDS, bytes_by_kind
 from nvcodec.format.code_points import MATRICES, PRIMARIES, TRANSFERS, name_of
-from nvcodec.format.describe import base_of, bits_per_pixel, by_layer, describe, requirements_of, tracks_of
+from nvcodec.format.describe import base_of, bits_per_pixel, by_layer, by_segment, describe, requirements_of, tracks_of
 from nvcodec.format.extras import extras_of
 from nvcodec.format.limits import level_of
 from nvcodec.format.stream import Stream
 from nvcodec.tracks import LUMINANCE_UNIT, Hdr
 
+MOST_SEGMENTS = 12  # that have a line; --json has them all
 RANGES = ("unspecified", "limited", "full")
 
 
@@ -26,7 +27,8 @@ RANGES = ("unspecified", "limited", "full")
 @click.option("--bytes", "tables", is_flag=True, help="Show where each byte went as well.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def command(file: str, max_pixels: int | None, max_memory: int, tables: bool, as_json: bool) -> None:
-    """Show what FILE contains, how it was made, what decoding it takes, and what its bytes are for."""
+    """Show what FILE, a path or the address of a file on a web server, contains, how it was made, what decoding it
+    takes, and what its bytes are for."""
     stream = open_stream(file, max_pixels, max_memory)
     if as_json:
         click.echo(json.dumps(describe(stream), indent=2))
@@ -75,6 +77,7 @@ def _report(file: str, stream: Stream) -> list[str]:
     kinds = sorted(bytes_by_kind(stream).items(), key=lambda item: -item[1])
     rows.append(("bytes", ", ".join(f"{kind} {n / stream.file_bytes:.2%}" for kind, n in kinds if n)))
     lines = [click.format_filename(file), *(f"{name:<12}{text}" for name, text in rows)]
+    lines += _segments(stream)
     if len(layers := by_layer(stream)) > 1:
         lines += ["", f"{'layer':<14}{'bytes':>12}{'up to it':>12}{'PSNR':>12}"]
         for number, row in enumerate(layers):
@@ -121,6 +124,26 @@ def _encoder(stream: Stream, base: dict[str, Any] | None) -> str:
     stated = stream.metadata.get("encoder")
     name = " ".join(stated.split()) if isinstance(stated, str) and stated.isprintable() else "not stated"
     return name if not base or base["crf"] is None else f"{name}, crf {base['crf']:g}, SVT-AV1 preset {base['preset']}"
+
+
+def _segments(stream: Stream) -> list[str]:
+    """Return the table of segments, if there are several: of many, only the first."""
+    if len(rows := by_segment(stream)) == 1:
+        return []
+    lines = [
+        "",
+        f"{'segment':<8}{'frames':>16}{'from, s':>12}{'size':>12}{'parameters':>12}{'bytes':>12}  most of them",
+    ]
+    for number, row in enumerate(rows[:MOST_SEGMENTS]):
+        frames = f"{row['first_frame']} to {row['first_frame'] + row['frames'] - 1}"
+        size = f"{row['width']}x{row['height']}"
+        kinds = sorted(row["bytes_by_kind"].items(), key=lambda item: -item[1])[:3]
+        most = ", ".join(f"{kind} {count}" for kind, count in kinds)
+        where = f"{number:<8}{frames:>16}{row['start_seconds']:>12.3f}"
+        lines.append(f"{where}{size:>12}{row['parameters']:>12}{row['bytes']:>12}  {most}")
+    if len(rows) > MOST_SEGMENTS:
+        lines.append(f"and {len(rows) - MOST_SEGMENTS} more, which --json lists")
+    return lines
 
 
 def _kinds(stream: Stream) -> list[str]:

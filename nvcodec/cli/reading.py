@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nvcodec.errors import InputError, UsageError, about
+from nvcodec.errors import UsageError, about
 from nvcodec.format.limits import Limits
 from nvcodec.notes import note
 
@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 Moment = int | Fraction  # frames, or seconds
 
 
-def open_stream(file: str, max_pixels: int | None, max_memory: int, keep_going: bool = False) -> Stream:
-    """Read and check an SDMN file, as :func:`open_file` does."""
-    return open_file(file, max_pixels, max_memory, keep_going)[0]
+def open_stream(
+    file: str, max_pixels: int | None, max_memory: int, keep_going: bool = False, part: bool = False
+) -> Stream:
+    """Read and check an SDMN file, as :func:`open_file` does; with ``part`` only what is wanted of it."""
+    if not part:
+        return open_file(file, max_pixels, max_memory, keep_going)[0]
+    from nvcodec.format import deferred_stream
+
+    stream = deferred_stream.open_file(sys.stdin.buffer if file == "-" else file, Limits(max_pixels, max_memory))
+    stream.name = file
+    _say_note(stream)
+    return stream
 
 
 def open_file(file: str, max_pixels: int | None, max_memory: int, keep_going: bool = False) -> tuple[Stream, bytes]:
@@ -42,9 +51,14 @@ def open_file(file: str, max_pixels: int | None, max_memory: int, keep_going: bo
     with about(file):
         stream = read_stream(data, limits, keep_going)
     stream.name = file
-    if stream.note:
-        click.echo(f"nvcodec: {file}: {stream.note}", err=True)
+    _say_note(stream)
     return stream, data
+
+
+def _say_note(stream: Stream) -> None:
+    """Say on stderr what is missing of a file."""
+    if stream.note:
+        click.echo(f"nvcodec: {stream.name}: {stream.note}", err=True)
 
 
 def wanted_extras(stream: Stream, audio: bool) -> Extras:
@@ -103,15 +117,9 @@ def read_bytes(file: str, limits: Limits) -> bytes:
 
     Raises:
         InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
-            :func:`nvcodec.format.stream_reader.read_all` does.
+            :func:`nvcodec.format.stream_reader.bytes_of` does.
     """
-    from nvcodec.format.stream_reader import read_all
+    from nvcodec.format.stream_reader import bytes_of, reading
 
-    try:
-        with about(file):
-            if file == "-":
-                return read_all(sys.stdin.buffer, limits)
-            with open(file, "rb") as opened:
-                return read_all(opened, limits)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
+    with reading(file):
+        return bytes_of(sys.stdin.buffer if file == "-" else file, limits)

@@ -6,6 +6,7 @@ Every run of frames decodes alone (specification, section 4.11). A BASE unit has
 
 from __future__ import annotations
 
+import bisect
 import collections
 import os
 import threading
@@ -20,6 +21,7 @@ import torch
 from nvcodec.errors import CorruptStreamError, InputError
 from nvcodec.format.av1_headers import essential
 from nvcodec.format.operations import Picture
+from nvcodec.format.runs import first_frames
 from nvcodec.format.stream import BaseRun
 
 CODEC = "libdav1d"
@@ -43,6 +45,7 @@ class BaseDecoder:
 
     def __init__(self, runs: Sequence[BaseRun], picture: Picture, cache_bytes: int) -> None:
         self.runs, self.picture, self.cache_bytes = runs, picture, cache_bytes
+        self._firsts = first_frames(runs)
         self._lock = threading.Lock()
         self._kept: collections.OrderedDict[int, Planes] = collections.OrderedDict()
         self._open: collections.OrderedDict[int, _OpenRun] = collections.OrderedDict()
@@ -58,9 +61,7 @@ class BaseDecoder:
             if frame in self._kept:
                 self._kept.move_to_end(frame)
                 return self._kept[frame]
-            run = next((run for run in self.runs if run.first <= frame < run.first + run.frames), None)
-            if run is None:
-                raise CorruptStreamError(f"frame {frame} of the segment is lost")
+            run = self._run_of(frame)
             opened = self._open.pop(run.first, None)
             if opened is None or opened.position > frame:
                 opened = _OpenRun(run, self.picture)
@@ -74,6 +75,14 @@ class BaseDecoder:
                 if len(self._open) > OPEN_RUNS:
                     self._open.popitem(last=False)
             return planes
+
+    def _run_of(self, frame: int) -> BaseRun:
+        """Return the run that has a frame; raises CorruptStreamError where it is lost."""
+        index = bisect.bisect_right(self._firsts, frame) - 1
+        run = self.runs[index] if index >= 0 else None
+        if run is None or frame >= run.first + run.frames:
+            raise CorruptStreamError(f"frame {frame} of the segment is lost")
+        return run
 
     def _keep(self, frame: int, planes: Planes) -> None:
         """Keep a frame, and drop those that were asked for longest ago where there is no room."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import operator
 import os
@@ -22,9 +21,10 @@ from nvcodec.decoding.timeline import EvenRate, Interpolated, Timeline
 from nvcodec.decoding.video_properties import VideoProperties
 from nvcodec.devices import pick_device
 from nvcodec.errors import CorruptStreamError, InputError, UsageError, VerificationError, about
+from nvcodec.format.deferred_stream import open_file
 from nvcodec.format.limits import Limits
 from nvcodec.format.stream import Segment, Stream
-from nvcodec.format.stream_reader import File, read_file
+from nvcodec.format.stream_reader import File
 from nvcodec.samples import sample_dtype, signed
 
 CPU_BATCH = 1  # on the CPU one frame at a time keeps tensors in the cache
@@ -47,19 +47,21 @@ class Video(VideoProperties):
     fork, and serve as a ``DataLoader``'s dataset.
 
     Args:
-        file: a path, the bytes of a file, a file opened in binary mode, or a
-            :class:`~nvcodec.format.stream.Stream` already read.
+        file: a path, an address of the web, the bytes of a file, a file opened in binary mode, or a
+            :class:`~nvcodec.format.stream.Stream` already read. Of a large file only what is wanted is read; see
+            :func:`~nvcodec.format.deferred_stream.open_file`.
         device: ``auto``, ``cpu`` or ``cuda``.
         verify: whether decoded pictures are compared with the stream's checksums.
         batch: number of frames decoded at once; None chooses for the device.
         layers: number of quality layers to use; None takes all that the file has.
         max_pixels: largest number of pixels a picture may have; None for no limit but the format's.
         max_memory: largest number of bytes that decoding may take, one frame at a time on the CPU, not counting the
-            interpreter and torch; None for no limit. Both limits are checked before anything is decoded.
+            interpreter and torch; None for no limit. Both limits are checked before anything is decoded, of a file
+            that is read in parts for each of them.
 
     Raises:
         InputError, LimitError, UnsupportedVersionError, CorruptStreamError: as
-            :func:`nvcodec.format.stream_reader.read_file` does.
+            :func:`nvcodec.format.stream_reader.read_file` does; of a file that is read in parts, decoding does, too.
         UsageError: there is no such device or layer.
     """
 
@@ -77,7 +79,7 @@ class Video(VideoProperties):
         if isinstance(file, Stream):
             stream = file
         else:
-            stream = read_file(file, Limits(max_pixels, max_memory))
+            stream = open_file(file, Limits(max_pixels, max_memory))
             _warn(stream)
         super().__init__(stream)
         self.device = pick_device(device)
@@ -87,7 +89,6 @@ class Video(VideoProperties):
             with about(stream.name):
                 raise UsageError(f"the file has {stream.layers} layer(s), not {layers}")
         self.layers = layers or stream.layers
-        self._starts = [segment.head.first_frame for segment in stream.segments]
         self._networks = _Networks(self.device, self.layers)
 
     def close(self) -> None:
@@ -221,9 +222,10 @@ class Video(VideoProperties):
         """Decode in batches, each of consecutive entries of ``frames`` from one segment."""
         index = 0
         while index < len(frames):
-            segment = bisect.bisect_right(self._starts, frames[index]) - 1
-            start = self._starts[segment]
-            there = range(start, start + self.stream.segments[segment].head.frames)
+            segment = self.stream.segment_of(frames[index])
+            head = self.stream.segments[segment].head
+            start = head.first_frame
+            there = range(start, start + head.frames)
             end = min(len(frames), index + (self.batch or self._networks.batch_size(self.stream.segments[segment])))
             count = 1
             while index + count < end and frames[index + count] in there:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any
 
-from nvcodec.format.accounting import bytes_by_kind
+from nvcodec.format.accounting import KINDS, bytes_by_kind
 from nvcodec.format.extras import extras_of
 from nvcodec.format.limits import Limits, Requirements, level_of, requirements
 from nvcodec.format.operations import Picture
+from nvcodec.format.outline import LAYER_UNITS
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import File, read_file
+from nvcodec.format.units import UnitType
 
 AV1_KEY = "av1"  # metadata key of the AV1 stream's crf and SVT-AV1 preset, a list of both
 MAX_QUALITY = 1000  # dB; anybody can write metadata, and JSON has numbers that no float holds
@@ -46,6 +49,33 @@ def by_layer(stream: Stream) -> list[dict[str, Any]]:
             rows.append({"bytes": end - start, "file_bytes": end, "psnr_rgb": quality})
             start = end
     return rows
+
+
+def by_segment(stream: Stream) -> list[dict[str, Any]]:
+    """Describe each segment: ``first_frame``, ``frames``, ``start_seconds``, ``seconds``, ``width``, ``height``,
+    ``bytes`` of its units and the same ``bytes_by_kind``, without those that are 0, ``parameters`` stored in it, and
+    ``networks_of``: for each layer the number of the segment that its network is taken from, None where it has one."""
+    of_segments = {kind.name for kind in (UnitType.SEGMENT, *LAYER_UNITS, UnitType.SEGMENT_END)}
+    kinds: list[Counter[str]] = [Counter() for _ in stream.segments]
+    for entry in stream.entries:
+        unit = stream.units[entry.unit] if entry.unit >= 0 else None
+        if unit and unit.type in of_segments and unit.segment < len(kinds):
+            kinds[unit.segment][entry.kind] += entry.bytes
+    return [
+        {
+            "first_frame": segment.head.first_frame,
+            "frames": segment.head.frames,
+            "start_seconds": float(segment.head.first_pts * stream.time_base),
+            "seconds": float(segment.ticks * stream.time_base),
+            "width": segment.head.width,
+            "height": segment.head.height,
+            "bytes": sum(found.values()),
+            "bytes_by_kind": {kind: found[kind] for kind in KINDS if found[kind]},
+            "parameters": sum(layer.parameters for layer in segment.layers),
+            "networks_of": [layer.network_of for layer in segment.layers],
+        }
+        for segment, found in zip(stream.segments, kinds, strict=True)
+    ]
 
 
 def base_of(stream: Stream) -> dict[str, Any] | None:
@@ -125,6 +155,7 @@ def describe(stream: Stream) -> dict[str, Any]:
         "base": base_of(stream),
         "tracks": tracks_of(stream),
         "segments": len(stream.segments),
+        "by_segment": by_segment(stream),
         "reused_networks": stream.reused_networks,
         "level": level_of(needs),
         "requirements": dataclasses.asdict(needs),
@@ -145,7 +176,7 @@ def info(file: File, *, max_pixels: int | None = None, max_memory: int | None = 
         nvcodec.info("out.sdmn")["bits_per_pixel"]
 
     Args:
-        file: a path, the bytes of a file, or a file opened in binary mode.
+        file: a path, an address of the web, the bytes of a file, or a file opened in binary mode.
         max_pixels: largest number of pixels a picture may have; None for no limit but the format's.
         max_memory: bytes that decoding may take; None for no limit.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from nvcodec.format.damage import Damage
 from nvcodec.format.inference import Tensor
 from nvcodec.format.operations import Conv, Grid, Op, Picture, Picture10, Transmitted
 from nvcodec.format.runs import BaseRuns, LatentRuns, Runs
-from nvcodec.format.stream import ConvWeights, Layer, Segment
+from nvcodec.format.stream import BaseRun, ConvWeights, Layer, Segment
 from nvcodec.format.survey import Surveyed
 from nvcodec.format.unit_cursor import UnitCursor
 from nvcodec.format.units import FEATURE_1_1, FEATURE_1_2, FEATURE_1_3, Unit, UnitType
@@ -28,6 +28,7 @@ class OpenLayer(NamedTuple):
     tensors: tuple[Tensor, ...]
     convs: dict[int, ConvWeights]
     runs: list[Runs]
+    base: Sequence[BaseRun] | None  # where its runs are not read here
     network_of: int | None
 
 
@@ -40,6 +41,8 @@ class LayerReader:
         features: of the file header, which say what the layers may have.
         entries: where the bytes of units went; extended here.
         damage: extended here.
+        base: returns the runs of the AV1 stream that a PICTURE shows, whose units the cursor does not have; None where
+            it has them.
     """
 
     def __init__(
@@ -49,11 +52,12 @@ class LayerReader:
         features: int,
         entries: list[Entry],
         damage: Damage,
+        base: Callable[[Picture], Sequence[BaseRun]] | None = None,
     ) -> None:
         self.cursor, self.networks = cursor, networks
         self.by_rows, self.compact = bool(features & FEATURE_1_1), bool(features & FEATURE_1_2)
         self.ten_bits = bool(features & FEATURE_1_3)
-        self.entries, self.damage = entries, damage
+        self.entries, self.damage, self.base = entries, damage, base
         self.convs: dict[tuple[int, int], dict[int, ConvWeights]] = {}  # by segment and layer
 
     def layer(self, segment: Segment, segment_index: int, number: int) -> Layer:
@@ -111,12 +115,15 @@ class LayerReader:
             self.entries += entries
         self.convs[segment_index, number] = convs
         frames, runs = segment.head.frames, list[Runs]()
+        base: Sequence[BaseRun] | None = None
         for index, op in enumerate(ops):
             if isinstance(op, Transmitted):
                 runs.append(LatentRuns(number, index, op, frames, self.by_rows))
+            elif isinstance(op, Picture) and self.base:
+                base = self.base(op)
             elif isinstance(op, Picture):
                 runs.append(BaseRuns(number, index, op, frames))
-        return OpenLayer(ops, tensors, convs, runs, source)
+        return OpenLayer(ops, tensors, convs, runs, base, source)
 
     def _read_runs(self, group: list[Runs], segment_index: int) -> None:
         """Read all runs of some operations of a segment, in ascending order of their first frames."""
@@ -178,8 +185,8 @@ class LayerReader:
                 (group, checksums), entries = payloads.unpack_checksums(unit, segment.head.frames)
                 self.entries += entries
         latents = {runs.op_index: runs.values() for runs in opened.runs if isinstance(runs, LatentRuns)}
-        base = [run for runs in opened.runs if isinstance(runs, BaseRuns) for run in runs.runs]
+        base = opened.base
+        if base is None:
+            base = tuple(run for runs in opened.runs if isinstance(runs, BaseRuns) for run in runs.runs)
         lost = tuple(part for runs in opened.runs for part in runs.lost)
-        return Layer(
-            opened.ops, opened.tensors, opened.convs, latents, group, checksums, lost, tuple(base), opened.network_of
-        )
+        return Layer(opened.ops, opened.tensors, opened.convs, latents, group, checksums, lost, base, opened.network_of)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
+from typing import overload
 
 import numpy as np
 
-from nvcodec.errors import CorruptStreamError
+from nvcodec.errors import CorruptStreamError, about
 from nvcodec.format import payloads
 from nvcodec.format.accounting import Entry
+from nvcodec.format.byte_source import ByteSource
 from nvcodec.format.fields import Cursor
 from nvcodec.format.operations import Grid, Picture, Transmitted
 from nvcodec.format.payloads import Latents
 from nvcodec.format.stream import BaseRun
-from nvcodec.format.units import BaseHead, LatentsHead, Unit, UnitType
+from nvcodec.format.unit_heads import read_units
+from nvcodec.format.units import BaseHead, LatentsHead, Unit, UnitHead, UnitType
 
+BASE_HEAD_BYTES = 12  # at least those of the head of a BASE unit
 MAX_RUN = 2**10  # frames, or knots, of a run
 
 #: What the head of a run says: its operation, first frame and number of frames; of knots likewise.
@@ -144,3 +149,84 @@ class LatentRuns(Runs):
         """All values, [frames or knots, channels, height, width]."""
         values = self.runs[0] if len(self.runs) == 1 else np.concatenate(self.runs)
         return values.reshape(self.total, self.op.channels, self.op.height, self.op.width)
+
+
+class DeferredRuns(Sequence[BaseRun]):
+    """The runs of a segment's AV1 stream in a file, each read when it is wanted; the last one is kept.
+
+    That each has the sequence header of the one before it is not checked.
+
+    Args:
+        source: the bytes of the file.
+        heads: its BASE units.
+        picture: the operation that shows them.
+        frames: of the segment.
+        name: of the file, for messages.
+    """
+
+    def __init__(self, source: ByteSource, heads: Sequence[UnitHead], picture: Picture, frames: int, name: str) -> None:
+        self.source, self.heads, self.picture, self.frames, self.name = source, heads, picture, frames, name
+        self.firsts = FirstFrames(source, heads)
+        self._kept: tuple[int, BaseRun] | None = None
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    @overload
+    def __getitem__(self, index: int) -> BaseRun: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[BaseRun]: ...
+
+    def __getitem__(self, index: int | slice) -> BaseRun | list[BaseRun]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        number = range(len(self))[index]
+        kept = self._kept  # looked up once: another thread may replace it
+        if kept is None or kept[0] != number:
+            with about(self.name):
+                kept = self._kept = number, self._read(number)
+        return kept[1]
+
+    def _read(self, number: int) -> BaseRun:
+        """Read a run, and check that it goes from its first frame to the next one's."""
+        [unit] = read_units(self.source, [self.heads[number]])
+        run, _ = payloads.unpack_base(unit, self.picture)
+        end = self.firsts[number + 1] if number + 1 < len(self) else self.frames
+        if (run.first, run.first + run.frames) != (self.firsts[number], end) or run.frames > MAX_RUN:
+            raise CorruptStreamError(
+                f"{unit.where}: frames {run.first} to {run.first + run.frames}; expected {self.firsts[number]} to {end}"
+            )
+        return run
+
+
+class FirstFrames(Sequence[int]):
+    """The first frame of each run of an AV1 stream, read from the head of its BASE unit when it is wanted."""
+
+    def __init__(self, source: ByteSource, heads: Sequence[UnitHead]) -> None:
+        self.source, self.heads = source, heads
+        self._known = {0: 0}
+
+    def __len__(self) -> int:
+        return len(self.heads)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(len(self))[index]]
+        head = self.heads[index]
+        if index not in self._known:
+            count = min(head.header.length, BASE_HEAD_BYTES)
+            data = self.source.read_at(head.offset + head.header_bytes, count)
+            self._known[index] = BaseHead.unpack(Cursor(data, head.where, head.compact)).first
+        return self._known[index]
+
+
+def first_frames(runs: Sequence[BaseRun]) -> Sequence[int]:
+    """Return the first frame of each run, in ascending order."""
+    return runs.firsts if isinstance(runs, DeferredRuns) else [run.first for run in runs]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -95,7 +97,7 @@ class Layer:
     frames_per_checksum: int
     checksums: npt.NDArray[np.uint32]
     lost: tuple[range, ...] = ()
-    base: tuple[BaseRun, ...] = ()
+    base: Sequence[BaseRun] = ()
     network_of: int | None = None
 
     @property
@@ -113,6 +115,11 @@ class Segment:
     head: SegmentHead
     durations: npt.NDArray[np.int64]
     layers: list[Layer]
+
+    @property
+    def layer_count(self) -> int:
+        """Number of layers."""
+        return len(self.layers)
 
     @property
     def has_base(self) -> bool:
@@ -145,7 +152,7 @@ class Segment:
             first_pts=first_pts,
             constant_duration=constant if constant < 2**32 else 0,
         )
-        return dataclasses.replace(self, head=head, durations=self.durations * ticks)
+        return Segment(head, self.durations * ticks, self.layers)
 
 
 @dataclasses.dataclass
@@ -178,10 +185,10 @@ class Stream:
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     compact: bool = False
     reuse: bool = False
-    track_units: list[tuple[UnitType, bytes]] = dataclasses.field(default_factory=list)
+    track_units: Sequence[tuple[UnitType, bytes]] = dataclasses.field(default_factory=list)
     version: tuple[int, int] = (1, 0)
     file_bytes: int = 0
-    entries: list[Entry] = dataclasses.field(default_factory=list)
+    entries: Sequence[Entry] = dataclasses.field(default_factory=list)
     units: list[UnitReport] = dataclasses.field(default_factory=list)
     note: str = ""
     damage: list[str] = dataclasses.field(default_factory=list)
@@ -190,7 +197,8 @@ class Stream:
     @property
     def frames(self) -> int:
         """Number of frames of all segments."""
-        return sum(segment.head.frames for segment in self.segments)
+        last = self.segments[-1].head
+        return last.first_frame + last.frames
 
     @property
     def time_base(self) -> Fraction:
@@ -200,13 +208,22 @@ class Stream:
     @property
     def ticks(self) -> list[tuple[int, int]]:
         """Presentation time and duration of every frame, in ticks."""
+        return self.ticks_of(range(self.frames))
+
+    def ticks_of(self, frames: range) -> list[tuple[int, int]]:
+        """Presentation time and duration of some consecutive frames, at least one, in ticks."""
         out = []
-        for segment in self.segments:
+        for segment in self.segments[self.segment_of(frames[0]) : self.segment_of(frames[-1]) + 1]:
             pts = segment.head.first_pts
-            for duration in segment.durations.tolist():
-                out.append((pts, duration))
+            for frame, duration in enumerate(segment.durations.tolist(), segment.head.first_frame):
+                if frame in frames:
+                    out.append((pts, duration))
                 pts += duration
         return out
+
+    def segment_of(self, frame: int) -> int:
+        """Index of the segment of a frame, which there must be."""
+        return bisect.bisect_right(self.segments, frame, key=lambda segment: segment.head.first_frame) - 1
 
     @property
     def seconds(self) -> Fraction:
@@ -216,17 +233,15 @@ class Stream:
     @property
     def layers(self) -> int:
         """Number of layers, the same in every segment."""
-        return len(self.segments[0].layers)
+        return self.segments[0].layer_count
 
     def layers_of(self, frame: int) -> int:
         """Number of layers, from the base up, that have all integers of a frame: fewer than ``layers`` only in a
         damaged file."""
-        for segment in self.segments:
-            position = frame - segment.head.first_frame
-            if position < segment.head.frames:
-                lost = [any(position in run for run in layer.lost) for layer in segment.layers]
-                return lost.index(True) if True in lost else len(lost)
-        raise IndexError(f"frame {frame} of {self.frames}")
+        segment = self.segments[self.segment_of(frame)]
+        position = frame - segment.head.first_frame
+        lost = [any(position in run for run in layer.lost) for layer in segment.layers]
+        return lost.index(True) if True in lost else len(lost)
 
     @property
     def parameters(self) -> int:

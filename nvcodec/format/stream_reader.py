@@ -10,12 +10,14 @@ import contextlib
 import hashlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from nvcodec.errors import CorruptStreamError, CutStreamError, InputError, UnsupportedVersionError, UsageError, about
 from nvcodec.format import payloads
 from nvcodec.format.accounting import Entry, UnitReport
+from nvcodec.format.byte_source import ByteSource, is_url
 from nvcodec.format.damage import Damage
 from nvcodec.format.layer_reader import LayerReader
 from nvcodec.format.limits import NO_LIMITS, Limits
@@ -30,6 +32,7 @@ from nvcodec.format.units import (
     HEADER_BYTES,
     TRACKS,
     Order,
+    SegmentHead,
     Unit,
     UnitType,
     Video,
@@ -53,7 +56,8 @@ def read_file(file: File, limits: Limits = NO_LIMITS) -> Stream:
     :attr:`~nvcodec.format.stream.Stream.note` says so.
 
     Args:
-        file: a path, the bytes of a file, or an object with ``read``, such as a file opened in binary mode.
+        file: a path, an address of the web, the bytes of a file, or an object with ``read``, such as a file opened in
+            binary mode.
         limits: what it may need; checked before anything is decoded.
 
     Raises:
@@ -64,15 +68,22 @@ def read_file(file: File, limits: Limits = NO_LIMITS) -> Stream:
         CorruptStreamError: it is damaged or breaks the specification.
     """
     name = name_of(file)
+    with reading(name):
+        stream = read_stream(bytes_of(file, limits), limits)
+    stream.name = name
+    return stream
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Put a file's name before errors in the block, and turn those of the operating system into InputError."""
     try:
         with about(name):
-            stream = read_stream(_bytes_of(file, limits), limits)
+            yield
     except OSError as error:
         raise InputError(f"cannot read {name or 'the file'}: {error.strerror or error}") from None
     except MemoryError:
         raise InputError(f"there is too little memory to read {name or 'the file'}") from None
-    stream.name = name
-    return stream
 
 
 def name_of(file: File) -> str:
@@ -83,11 +94,15 @@ def name_of(file: File) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _bytes_of(file: File, limits: Limits) -> bytes:
-    """Return the bytes of a file, however it is given."""
+def bytes_of(file: File, limits: Limits = NO_LIMITS) -> bytes:
+    """Return the bytes of a file, however it is given; raises OSError, and as :func:`read_file`."""
     if isinstance(file, (bytes, bytearray, memoryview)):
         data = bytes(file)
         return unwrap(io.BytesIO(data), limits) if is_mp4(data[:HEADER_BYTES]) else data
+    if is_url(file):
+        from nvcodec.format.http_source import HttpSource  # which loads a lot
+
+        return downloaded(HttpSource(str(file)), limits)
     if isinstance(file, (str, os.PathLike)):
         with Path(file).open("rb") as opened:
             return read_all(opened, limits)
@@ -119,6 +134,19 @@ def read_all(file: BinaryIO, limits: Limits = NO_LIMITS) -> bytes:
     return b"".join(pieces)
 
 
+def downloaded(source: ByteSource, limits: Limits) -> bytes:
+    """Return all bytes of a source; raises as :func:`read_file`."""
+    if source.whole is not None:
+        with source.whole as answer:
+            return read_all(answer, limits)
+    head = bytes(source.read_at(0, min(HEADER_BYTES, source.size)))
+    if not is_mp4(head):
+        check_file_header(head)
+    limits.check_memory(source.size)
+    data = bytes(source.read_at(0, source.size))
+    return unwrap(io.BytesIO(data), limits) if is_mp4(head) else data
+
+
 def read_stream(data: bytes, limits: Limits = NO_LIMITS, keep_going: bool = False) -> Stream:
     """Read and check a stream in memory; raises as :func:`read_file`.
 
@@ -137,7 +165,7 @@ def read_stream(data: bytes, limits: Limits = NO_LIMITS, keep_going: bool = Fals
         if not ends:
             raise
         stream = _Reader(memoryview(data)[: ends[-1]], version, limits).read()
-        stream.note = f"the file is cut: of its {len(data)} bytes {ends[-1]}, {len(ends)} {noun}(s), can be used"
+        stream.note = cut_note(len(data), ends[-1], len(ends), noun)
         return stream
 
 
@@ -154,6 +182,31 @@ def _ends(data: bytes, kind: UnitType) -> list[int]:
             if unit.header.type == kind:
                 ends.append(unit.end)
     return ends
+
+
+def read_video(unit: Unit, features: int) -> tuple[Video, list[Entry]]:
+    """Read the VIDEO unit of a stream with these features: what it says, and where its bytes went.
+
+    Raises:
+        CorruptStreamError: it is another unit, or breaks a rule.
+        UnsupportedVersionError: it needs what the features lack.
+    """
+    unit.check_is(UnitType.VIDEO, 0, 0)
+    video, entries = payloads.unpack_video(unit)
+    if video.sample_format and not features & FEATURE_1_3:
+        raise UnsupportedVersionError("10 bits are not supported without the feature bit of version 1.3")
+    return video, entries
+
+
+def check_first_frame(head: SegmentHead, expected: int) -> None:
+    """Check that a segment starts where the one before it ends; raises CorruptStreamError."""
+    if head.first_frame != expected:
+        raise CorruptStreamError(f"a segment starts at frame {head.first_frame}; expected {expected}")
+
+
+def cut_note(file_bytes: int, used: int, ends: int, noun: str) -> str:
+    """Say how much of a file that is cut can be used: so many bytes, and so many layers or segments."""
+    return f"the file is cut: of its {file_bytes} bytes {used}, {ends} {noun}(s), can be used"
 
 
 class _Reader:
@@ -210,12 +263,8 @@ class _Reader:
     def video(self) -> Video:
         if self.units and self.units[0].header.type != UnitType.VIDEO:
             raise CorruptStreamError(f"the stream starts with {self.units[0].name}; VIDEO was expected")
-        unit = self.cursor.next("the VIDEO unit")
-        unit.check_is(UnitType.VIDEO, 0, 0)
-        video, entries = payloads.unpack_video(unit)
+        video, entries = read_video(self.cursor.next("the VIDEO unit"), self.features)
         self.entries += entries
-        if video.sample_format and not self.features & FEATURE_1_3:
-            raise UnsupportedVersionError("10 bits are not supported without the feature bit of version 1.3")
         return video
 
     def by_layer(self) -> list[Segment]:
@@ -263,9 +312,7 @@ class _Reader:
         unit.check_is(UnitType.SEGMENT, len(before), 0)
         (head, durations), entries = payloads.unpack_segment(unit)
         self.entries += entries
-        frames = sum(segment.head.frames for segment in before)
-        if head.first_frame != frames:
-            raise CorruptStreamError(f"a segment starts at frame {head.first_frame}; expected {frames}")
+        check_first_frame(head, sum(segment.head.frames for segment in before))
         return Segment(head, durations, [])
 
     def ended(self, kind: UnitType, segment_index: int, number: int) -> bool:

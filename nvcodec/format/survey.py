@@ -13,8 +13,9 @@ from nvcodec.format.units import MAX_FRAMES, SegmentHead, Unit, UnitType
 
 MAX_STREAM_WEIGHTS = 2**26  # of all networks
 MAX_STREAM_LATENTS = 2**27  # integers of all latents
+MAX_SEGMENTS = 2**16
 
-Segments = list[tuple[SegmentHead, list[Network]]]
+Segments = dict[int, tuple[SegmentHead, list[Network]]]  # by their numbers
 
 
 class Surveyed(NamedTuple):
@@ -25,13 +26,20 @@ class Surveyed(NamedTuple):
 
 
 def survey(
-    units: Sequence[Unit], peak: int, file_bytes: int, limits: Limits, keep_going: bool, reuse: bool
+    units: Sequence[Unit],
+    peak: int,
+    file_bytes: int,
+    limits: Limits,
+    keep_going: bool,
+    reuse: bool,
+    numbers: Sequence[int] = range(MAX_SEGMENTS + 1),
 ) -> dict[int, Surveyed]:
-    """Read the heads of all segments and networks, and check what they ask for against all limits.
+    """Read the heads of segments and networks, and check what they ask for against all limits.
 
     Of the order of units only that of segments is checked here. ``peak`` is the largest sample of a picture. With
     ``keep_going``, what comes after the first segment and network, and breaks a rule or lacks what comes before it, is
-    left out. ``reuse`` says whether the network of an earlier segment may be taken.
+    left out. ``reuse`` says whether the network of an earlier segment may be taken. ``numbers`` are those of the
+    segments, in ascending order: the units may be those of some segments alone.
 
     Returns:
         Each network, by the index of its unit.
@@ -41,23 +49,23 @@ def survey(
         UnsupportedVersionError: an operation is not known to this version.
         LimitError: the stream needs more than ``limits`` allow.
     """
-    segments: Segments = []
+    segments: Segments = {}
     found: dict[int, Surveyed] = {}
     frames = weights = latents = reused = 0
     for unit in units:
         if not unit.whole:
             continue
         if unit.header.type == UnitType.SEGMENT:
-            if unit.header.segment != len(segments):
+            if unit.header.segment != numbers[len(segments)]:
                 if keep_going:
                     continue  # a segment between is missing
                 raise CorruptStreamError(
-                    f"{unit.where}: segment {unit.header.segment} where {len(segments)} was expected"
+                    f"{unit.where}: segment {unit.header.segment} where {numbers[len(segments)]} was expected"
                 )
-            segments.append((SegmentHead.unpack(unit.cursor()), []))
-            frames += segments[-1][0].frames
+            segments[unit.header.segment] = head, _ = SegmentHead.unpack(unit.cursor()), []
+            frames += head.frames
         elif unit.header.type == UnitType.NETWORK:
-            if unit.header.segment >= len(segments):
+            if unit.header.segment not in segments:
                 if keep_going:
                     continue
                 raise CorruptStreamError(f"{unit.where}: there is no segment {unit.header.segment}")
@@ -88,7 +96,7 @@ def survey(
     ):
         if value > most:
             raise CorruptStreamError(f"the stream has more than {most} {name}")
-    needs = requirements(segments, file_bytes, len(units))
+    needs = requirements([*segments.values()], file_bytes, len(units))
     if needs.elements > MAX_LIVE:
         raise CorruptStreamError(
             f"the layers need {needs.elements} elements alive at once; at most {MAX_LIVE} are allowed"
@@ -105,7 +113,7 @@ def _network(unit: Unit, segments: Segments, peak: int, reuse: bool) -> Surveyed
     if source is None:
         ops = unpack_ops(cursor)
     else:
-        if source >= unit.header.segment or len(segments[source][1]) <= len(lower):
+        if source not in segments or len(segments[source][1]) <= len(lower):
             raise CorruptStreamError(f"{unit.where} takes the network of segment {source}, which has none before it")
         ops, expected = segments[source][1][len(lower)]
     tensors = infer(ops, {layer: results for layer, (_, results) in enumerate(lower)}, (head.height, head.width), peak)

@@ -61,28 +61,25 @@ class UnitHeader(Record):
 
 
 CRC_BYTES = 4
+MAX_HEADER_BYTES = 18  # at least those of any header
 
 
 @dataclasses.dataclass(frozen=True)
-class Unit:
-    """A unit as it lies in the file.
+class UnitHead:
+    """What the header of a unit says, and where it lies in the file.
 
     Attributes:
         header: its fields; in the compact form ``flags`` are those that its type implies.
-        payload: what it holds.
         index: number of units before it.
         offset: its first byte, counted from the start of the file.
         header_bytes: length of the header.
-        whole: whether its checksum matches.
         compact: whether the file is in compact form.
     """
 
     header: UnitHeader
-    payload: memoryview
     index: int
     offset: int
     header_bytes: int
-    whole: bool
     compact: bool
 
     @property
@@ -110,16 +107,12 @@ class Unit:
     @property
     def bytes(self) -> int:
         """Bytes of header, payload and checksum."""
-        return self.framing_bytes + len(self.payload)
+        return self.framing_bytes + self.header.length
 
     @property
     def end(self) -> int:
         """Offset of the next unit."""
         return self.offset + self.bytes
-
-    def cursor(self) -> Cursor:
-        """A cursor at the start of its payload."""
-        return Cursor(self.payload, self.where, self.compact)
 
     def check_is(self, kind: UnitType, segment: int, layer: int) -> None:
         """Check what the unit is.
@@ -133,6 +126,38 @@ class Unit:
                 f"{self.name} of segment {found.segment}, layer {found.layer} at byte {self.offset}; "
                 f"expected {kind.name} of segment {segment}, layer {layer}"
             )
+
+    def check_type(self) -> None:
+        """Check type and flags.
+
+        Raises:
+            CorruptStreamError: the flags do not go with the type, or reserved ones are set.
+            UnsupportedVersionError: the type is unknown and not ancillary.
+        """
+        header = self.header
+        if header.flags & ~ANCILLARY:
+            raise CorruptStreamError(f"{self.where} has reserved flags set")
+        if not self.known and not header.flags & ANCILLARY:
+            raise UnsupportedVersionError(f"critical unit type {header.type} is not known to this version")
+        if self.known and bool(header.flags & ANCILLARY) != (header.type >= UnitType.INDEX):
+            raise CorruptStreamError(f"{self.where} has the wrong ancillary flag")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit(UnitHead):
+    """A unit as it lies in the file.
+
+    Attributes:
+        payload: what it holds.
+        whole: whether its checksum matches.
+    """
+
+    payload: memoryview
+    whole: bool
+
+    def cursor(self) -> Cursor:
+        """A cursor at the start of its payload."""
+        return Cursor(self.payload, self.where, self.compact)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,13 +291,13 @@ def check_file_header(data: bytes) -> tuple[int, int]:
 
 def pack_unit(kind: UnitType, payload: bytes, segment: int = 0, layer: int = 0, compact: bool = False) -> bytes:
     """Encode a unit: header, payload and checksum."""
-    body = UnitHeader(type=kind, flags=_flags(kind), segment=segment, layer=layer, length=len(payload)).pack(compact)
+    body = UnitHeader(type=kind, flags=flags_of(kind), segment=segment, layer=layer, length=len(payload)).pack(compact)
     body += payload
     return body + zlib.crc32(body).to_bytes(CRC_BYTES, "little")
 
 
-def _flags(kind: int) -> int:
-    """The flags of a unit of a known type, or of any type in the compact form."""
+def flags_of(kind: int) -> int:
+    """Return the flags of a unit of a known type, or of any type in the compact form."""
     return ANCILLARY if kind >= UnitType.INDEX else 0
 
 
@@ -289,12 +314,9 @@ def split_units(data: memoryview) -> Iterator[Unit]:
     while offset < len(data):
         if index == MAX_UNITS:
             raise CorruptStreamError(f"the stream has more than {MAX_UNITS} units")
-        unit = _unit_at(data, offset, index)
-        if not unit.whole:
-            raise CorruptStreamError(f"the unit at byte {offset} is damaged: its checksum does not match")
-        _check_type(unit)
-        yield unit
-        offset, index = unit.end, index + 1
+        head = head_at(data[offset:], offset, index, len(data), is_compact(data))
+        yield whole_unit(head, data[offset:])
+        offset, index = head.end, index + 1
 
 
 def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
@@ -312,9 +334,9 @@ def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
     with contextlib.suppress(CorruptStreamError):
         offset = HEADER_BYTES
         while offset < len(data) and len(units) < MAX_UNITS:
-            unit = _unit_at(data, offset, len(units))
+            unit = _unit(head_at(data[offset:], offset, len(units), len(data), is_compact(data)), data[offset:])
             if unit.whole:
-                _check_type(unit)
+                unit.check_type()
             units.append(unit)
             offset = unit.end
     last = next((unit for unit in reversed(units) if unit.whole), None)
@@ -323,17 +345,23 @@ def salvage_units(data: memoryview) -> tuple[list[Unit], bool]:
     return units, True
 
 
-def _unit_at(data: memoryview, offset: int, index: int) -> Unit:
-    """The unit that starts at a byte.
+def head_at(data: memoryview, offset: int, index: int, file_bytes: int, compact: bool) -> UnitHead:
+    """Read the header of the unit that starts at a byte.
+
+    Args:
+        data: the bytes from there on, at least :data:`MAX_HEADER_BYTES` where the file has them.
+        offset: of that byte in the file.
+        index: number of units before it.
+        file_bytes: size of the file.
+        compact: whether it is in compact form.
 
     Raises:
-        CutStreamError: the data end inside it.
+        CutStreamError: the file ends inside the unit.
         CorruptStreamError: another stream starts there.
     """
-    if data[offset : offset + len(MAGIC)] == MAGIC:
+    if data[: len(MAGIC)] == MAGIC:
         raise CorruptStreamError(f"another stream follows at byte {offset}: files must not be concatenated")
-    compact = is_compact(data)
-    cursor = Cursor(data[offset:], f"the unit at byte {offset}", compact)
+    cursor = Cursor(data, f"the unit at byte {offset}", compact)
     try:
         header = UnitHeader.unpack(cursor)
     except CorruptStreamError:
@@ -341,27 +369,30 @@ def _unit_at(data: memoryview, offset: int, index: int) -> Unit:
             raise  # a number that is not a varint, or too large
         raise CutStreamError(f"the stream ends inside the unit at byte {offset}") from None
     if compact:
-        header = dataclasses.replace(header, flags=_flags(header.type))
-    header_bytes = cursor.position
-    if cursor.left < header.length + CRC_BYTES:
+        header = dataclasses.replace(header, flags=flags_of(header.type))
+    head = UnitHead(header, index, offset, cursor.position, compact)
+    if head.end > file_bytes:
         raise CutStreamError(f"the stream ends inside the unit at byte {offset}")
-    payload = cursor.take(header.length)
-    stated = int.from_bytes(cursor.take(CRC_BYTES), "little")
-    whole = zlib.crc32(data[offset : offset + header_bytes + header.length]) == stated
-    return Unit(header, payload, index, offset, header_bytes, whole, compact)
+    return head
 
 
-def _check_type(unit: Unit) -> None:
-    """Check a unit's type and flags.
+def whole_unit(head: UnitHead, data: memoryview) -> Unit:
+    """Return a unit, given its bytes, whatever follows them; its checksum and type are checked.
 
     Raises:
-        CorruptStreamError: the flags do not go with the type, or reserved ones are set.
-        UnsupportedVersionError: the type is unknown and not ancillary.
+        CorruptStreamError: it is damaged.
+        UnsupportedVersionError: an unknown critical unit.
     """
-    header = unit.header
-    if header.flags & ~ANCILLARY:
-        raise CorruptStreamError(f"{unit.where} has reserved flags set")
-    if not unit.known and not header.flags & ANCILLARY:
-        raise UnsupportedVersionError(f"critical unit type {header.type} is not known to this version")
-    if unit.known and bool(header.flags & ANCILLARY) != (header.type >= UnitType.INDEX):
-        raise CorruptStreamError(f"{unit.where} has the wrong ancillary flag")
+    unit = _unit(head, data)
+    if not unit.whole:
+        raise CorruptStreamError(f"the unit at byte {head.offset} is damaged: its checksum does not match")
+    unit.check_type()
+    return unit
+
+
+def _unit(head: UnitHead, data: memoryview) -> Unit:
+    """A unit, given its bytes, whatever follows them."""
+    body = head.header_bytes + head.header.length
+    payload = data[head.header_bytes : body]
+    whole = zlib.crc32(data[:body]) == int.from_bytes(data[body : body + CRC_BYTES], "little")
+    return Unit(head.header, head.index, head.offset, head.header_bytes, head.compact, payload, whole)

@@ -15,6 +15,7 @@ from nvcodec.format.code_points import PRIMARIES, name_of
 from nvcodec.format.stream import Stream
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import write_stream
+from nvcodec.format.units import Order
 
 
 def shown(stream: Stream, folder: Path, capfd: pytest.CaptureFixture[str], *options: str) -> list[str]:
@@ -73,3 +74,33 @@ def test_versions(capfd: pytest.CaptureFixture[str]) -> None:
     assert lines["format"] == "SDMN 1.4"
     for library in ("torch", "av", "constriction"):
         assert lines[library] == importlib.metadata.version(library)
+
+
+def test_a_line_for_each_segment(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for order in Order:
+        stream = squares_stream([(4, 3), (5,)], order=order)
+        lines = shown(stream, tmp_path, capfd)
+        rows = nvcodec.info(tmp_path / "file.sdmn")["by_segment"]
+        first = lines.index(next(line for line in lines if line.startswith("segment "))) + 1
+        assert [line.split()[:8] for line in lines[first : first + 2]] == [
+            [str(number), "0", "to", "6", "0.000", "32x18", *map(str, (row["parameters"], row["bytes"]))]
+            if number == 0
+            else [str(number), "7", "to", "11", "0.280", "32x18", *map(str, (row["parameters"], row["bytes"]))]
+            for number, row in enumerate(rows)
+        ]
+        units = read_stream(write_stream(stream)).units
+        for number, row in enumerate(rows):
+            kinds = {"SEGMENT", "NETWORK", "WEIGHTS", "BASE", "LATENTS", "CHECKSUMS", "SEGMENT_END"}
+            own = [unit for unit in units if unit.segment == number and unit.type in kinds]
+            assert row["bytes"] == sum(unit.bytes for unit in own) == sum(row["bytes_by_kind"].values())
+            assert row["parameters"] == sum(layer.parameters for layer in stream.segments[number].layers) > 0
+        assert sum(row["seconds"] for row in rows) == pytest.approx(float(stream.seconds))
+
+
+def test_few_lines_for_many_segments(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stream = squares_stream([(1,)] * 15)
+    lines = shown(stream, tmp_path, capfd)
+    assert "and 3 more, which --json lists" in lines
+    assert not any(line.startswith("12 ") for line in lines)
+    assert len(nvcodec.info(tmp_path / "file.sdmn")["by_segment"]) == 15
+    assert not any(line.startswith("segment ") for line in shown(squares_stream(), tmp_path, capfd))

@@ -7,15 +7,18 @@ import itertools
 import json
 from collections.abc import Callable
 
+import numpy as np
 from fuzzing.apart import Apart
 
 from nvcodec.errors import CorruptStreamError, InputError, UnsupportedVersionError, VerificationError
+from nvcodec.format.byte_source import MemorySource
+from nvcodec.format.deferred_stream import open_stream
 from nvcodec.format.describe import describe
 from nvcodec.format.extras import extras_of
 from nvcodec.format.inference import measure
 from nvcodec.format.mp4_box import UUID, unwrap
 from nvcodec.format.operations import Table
-from nvcodec.format.stream import Stream
+from nvcodec.format.stream import Layer, Stream
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.units import HEADER_BYTES
 
@@ -64,6 +67,38 @@ def unwrapper(data: bytes) -> str:
     file = b"".join((8 + len(content)).to_bytes(4, "big") + kind + content for kind, content in boxes)
     assert len(unwrap(io.BytesIO(file))) <= len(file)
     return "unwrapped"
+
+
+def deferred(data: bytes) -> str:
+    """Read a stream segment by segment, the last one first; one that is right as a whole has the same content then."""
+    try:
+        whole = read_stream(data)
+    except ALLOWED:
+        whole = None
+    try:
+        stream = open_stream(MemorySource(data))
+        segments = [(segment.head, segment.durations, segment.layers) for segment in reversed(stream.segments)]
+        runs = [[list(layer.base) for layer in layers] for _, _, layers in segments]
+    except ALLOWED as error:
+        assert whole is None, f"{error}, which the reader of the whole stream does not find"
+        raise
+    if whole is None:
+        return "read, in spite of a damage elsewhere"
+    assert (stream.frames, stream.metadata, stream.note) == (whole.frames, whole.metadata, whole.note)
+    assert list(stream.track_units) == list(whole.track_units)
+    for (head, durations, layers), base, expected in zip(segments, runs, reversed(whole.segments), strict=True):
+        assert head == expected.head
+        np.testing.assert_equal(durations, expected.durations)
+        for layer, found, other in zip(layers, base, expected.layers, strict=True):
+            np.testing.assert_equal(_plain(layer), _plain(other))
+            assert found == list(other.base)
+    return "read, with a note" if whole.note else "read"
+
+
+def _plain(layer: Layer) -> dict[str, object]:
+    """What a layer has but its AV1 stream, in a form that can be compared."""
+    convs = {index: vars(conv) for index, conv in layer.convs.items()}
+    return {**vars(layer), "convs": convs, "base": None}
 
 
 def decoder(data: bytes) -> str:
@@ -120,6 +155,7 @@ TARGETS: dict[str, Callable[[bytes], str]] = {
     "parser": parser,
     "unwrapper": unwrapper,
     "salvager": salvager,
+    "deferred": deferred,
     "decoder": decoder,
     "base": Apart("fuzzing.targets.base_decoder"),
 }

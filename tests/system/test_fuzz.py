@@ -28,6 +28,8 @@ SEED = 1 << 40  # of the numbers tried here
         ("unwrapper", False, 4000),
         ("salvager", True, 1500),
         ("salvager", False, 3000),
+        ("deferred", True, 1500),
+        ("deferred", False, 1000),
         ("decoder", True, 1500),
         ("base", True, 700),
     ],
