@@ -35,7 +35,7 @@ from nvcodec.format.operations import (
     skip_connection_ops,
     weight_shape,
 )
-from nvcodec.format.stream import BaseRun, ConvWeights, Layer
+from nvcodec.format.stream import MAX_DURATION, BaseRun, ConvWeights, Layer
 from nvcodec.format.units import (
     CODEC_AV1,
     COMPACT_HASH_BYTES,
@@ -47,8 +47,6 @@ from nvcodec.format.units import (
     Unit,
     Video,
 )
-
-MAX_DURATION = 2**62  # ticks
 
 Durations = npt.NDArray[np.int64]
 Checksums = npt.NDArray[np.uint32]

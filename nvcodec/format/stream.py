@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nvcodec.errors import CorruptStreamError
 from nvcodec.format.accounting import Entry, UnitReport
 from nvcodec.format.arithmetic.step_indices import FIRST_SHIFTS
 from nvcodec.format.inference import Tensor
 from nvcodec.format.operations import Conv, Op, Picture
 from nvcodec.format.units import SegmentHead, UnitType, Video
+
+MAX_DURATION = 2**62  # ticks of a frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +115,34 @@ class Segment:
         """Whether layer 0 is an AV1 stream."""
         return any(isinstance(op, Picture) for op in self.layers[0].ops)
 
+    @property
+    def ticks(self) -> int:
+        """Duration of all frames."""
+        constant = self.head.constant_duration
+        return constant * self.head.frames if constant else sum(self.durations.tolist())
+
+    def moved(self, first_frame: int, first_pts: int, ticks: int = 1) -> Segment:
+        """The same at another place of a video.
+
+        Args:
+            first_frame, first_pts: number and presentation time of its first frame there.
+            ticks: how many there a tick of this segment is.
+
+        Raises:
+            CorruptStreamError: a time is too large for its field.
+        """
+        longest = int(self.durations.max()) * ticks
+        if longest > MAX_DURATION:
+            raise CorruptStreamError(f"a frame of {longest} ticks is too long; at most {MAX_DURATION} are allowed")
+        constant = self.head.constant_duration * ticks
+        head = dataclasses.replace(
+            self.head,
+            first_frame=first_frame,
+            first_pts=first_pts,
+            constant_duration=constant if constant < 2**32 else 0,
+        )
+        return dataclasses.replace(self, head=head, durations=self.durations * ticks)
+
 
 @dataclasses.dataclass
 class Stream:
@@ -172,11 +203,7 @@ class Stream:
     @property
     def seconds(self) -> Fraction:
         """Duration of all frames."""
-        ticks = 0
-        for segment in self.segments:
-            constant = segment.head.constant_duration
-            ticks += constant * segment.head.frames if constant else sum(segment.durations.tolist())
-        return ticks * self.time_base
+        return sum(segment.ticks for segment in self.segments) * self.time_base
 
     @property
     def layers(self) -> int:
