@@ -61,7 +61,7 @@ def extra_units(extras: Extras, compact: bool) -> list[tuple[UnitType, bytes]]:
     """
     if len(extras.tracks) > MAX_TRACKS:
         raise UsageError(f"a file holds at most {MAX_TRACKS} tracks of audio and subtitles, not {len(extras.tracks)}")
-    said = _said_of(extras)
+    said = metadata_of(extras)
     units = [(UnitType.METADATA, pack_metadata(said, compact))] if said else []
     try:
         for number, track in enumerate(extras.tracks):
@@ -89,6 +89,18 @@ def pack_track(number: int, track: Track, compact: bool) -> bytes:
     return b"".join(out)
 
 
+def further_unit(number: int, track: Track) -> tuple[UnitType, bytes]:
+    """Encode the packets of a track as a unit that follows others of track ``number`` in a file in compact form.
+
+    Raises:
+        UsageError: a number is too large for its field.
+    """
+    try:
+        return _UNITS[track.kind], pack_integer(number, "B", True) + pack_packets(track.packets, True)
+    except CorruptStreamError as error:
+        raise UsageError(f"a track cannot be stored: {error}") from None
+
+
 def pack_packets(packets: Sequence[Packet], compact: bool) -> bytes:
     """Encode packets and their number."""
     out = [pack_integer(len(packets), "I", compact)]
@@ -103,8 +115,8 @@ def pack_packets(packets: Sequence[Packet], compact: bool) -> bytes:
     return b"".join(out)
 
 
-def _said_of(extras: Extras) -> dict[str, Any]:
-    """Return the metadata of tracks, chapters and the source."""
+def metadata_of(extras: Extras) -> dict[str, Any]:
+    """Return what METADATA say of tracks, chapters and the source."""
     said: dict[str, Any] = {}
     tracks = [_said_of_track(track) for track in extras.tracks]
     if any(tracks):
@@ -151,7 +163,8 @@ def extras_of(stream: Stream) -> tuple[Extras, str]:
     texts = {_text(key): _text(value) for key, value in tags.items()} if isinstance(tags, dict) else {}
     tags = {key: value for key, value in texts.items() if key and value}
     chapters = tuple(_chapters(stream.metadata.get(CHAPTERS_KEY)))
-    return Extras(tuple(tracks), chapters, tags, hdr=_hdr(stream.metadata.get(HDR_KEY))), note
+    heard = tuple(track for track in tracks if track.packets)  # a part of a video may have none
+    return Extras(heard, chapters, tags, hdr=_hdr(stream.metadata.get(HDR_KEY))), note
 
 
 def _read_unit(cursor: Cursor, kind: TrackKind, tracks: list[tuple[Track, list[Packet]]]) -> None:

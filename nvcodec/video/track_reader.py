@@ -102,6 +102,10 @@ class TrackReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         if self._container is not None:
             self._container.close()
 

@@ -1,0 +1,199 @@
+"""One encode of a source that may be long: its segments, encoded by themselves, put together in order."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+from nvcodec.encoding.encode_config import EncodeConfig
+from nvcodec.encoding.encode_job import EncodeJob, Output, watch_reading
+from nvcodec.encoding.encoded import Encoded
+from nvcodec.encoding.fit.fit_loop import OnProgress, Progress, ShouldStop, never
+from nvcodec.encoding.fit.interruption import interruption
+from nvcodec.encoding.fit_memory import memory_for_frames
+from nvcodec.encoding.segments.executors import executor_of
+from nvcodec.encoding.segments.growing_file import growing_file
+from nvcodec.encoding.segments.segment_assembly import SegmentAssembly
+from nvcodec.encoding.segments.segment_store import SegmentStore
+from nvcodec.encoding.segments.segment_task import segment_task
+from nvcodec.encoding.source_extras import ExtrasInParts
+from nvcodec.errors import Interrupted
+from nvcodec.format.stream_reader import read_stream
+from nvcodec.notes import note
+from nvcodec.video.clip import Clip
+from nvcodec.video.frames import FrameCollector
+from nvcodec.video.pictures import Source
+from nvcodec.video.segment_reader import MOST_SECONDS, SegmentLengths, read_segments
+from nvcodec.video.source import Reading
+
+Clips = Iterator[tuple[Clip, bool]]  # of each segment, and whether it is the last one
+
+
+class SegmentedJob:
+    """One encode, of one segment or of several.
+
+    Args:
+        source, output, config: as of :class:`~nvcodec.encoding.encode_job.EncodeJob`.
+        on_progress: called with the progress of the fit where there is one segment, and else with that of all.
+    """
+
+    def __init__(
+        self, source: Source, output: Output | None, config: EncodeConfig, on_progress: OnProgress | None = None
+    ) -> None:
+        self.source, self.output, self.config, self.on_progress = source, output, config, on_progress
+        self.whole = EncodeJob(source, output, config, on_progress)
+        self.clock = self.whole.clock
+        self.reading: Reading | None = None
+        self.should_stop: ShouldStop = never
+
+    def run(self) -> Encoded:
+        """Do all phases; raises what :func:`nvcodec.encode` documents."""
+        if self.config.for_all_frames:
+            return self.as_one_segment()
+        self.whole.check_outputs()
+        clips = self.clips()
+        with self.clock.phase("reading"):
+            first, last = next(clips)
+        if last:
+            return self.as_one_segment(first)
+        extras = ExtrasInParts(self.source, first, self.config)
+        clips = itertools.chain(iter([(first, False)]), clips)
+        del first
+        self.store = SegmentStore(self.output, self.config.resume, self.config.overwrite)
+        with (
+            interruption() as self.should_stop,
+            contextlib.closing(executor_of(self.config)) as self.executor,
+            growing_file(self.output) as file,
+        ):
+            assembly = SegmentAssembly(file, extras)
+            interrupted = False
+            try:
+                for name, last in self.finished(clips):
+                    self.add(assembly, self.store.load(name), last)
+            except KeyboardInterrupt:
+                interrupted = True
+                self.end_early(assembly)
+            file.seek(0)
+            data = file.read()
+        self.store.discard()
+        return self.result(assembly, data, interrupted)
+
+    def as_one_segment(self, clip: Clip | None = None) -> Encoded:
+        """Encode the source at once; ``clip``: what has been read of it, all, or None."""
+        encoded = EncodeJob(self.source, self.output, self.config, self.on_progress, clip, self.clock).run()
+        reason = self.config.for_all_frames
+        if reason and read_stream(encoded.data).seconds > MOST_SECONDS:
+            note(self.name, f"is one segment, in memory all at once, because of {reason}")
+        return encoded
+
+    @property
+    def name(self) -> str:
+        """The source, for messages."""
+        return os.fspath(self.source) if isinstance(self.source, (str, os.PathLike)) else "the source"
+
+    def clips(self) -> Clips:
+        """Read the source as clips of its segments."""
+        config, segment = self.config, self.config.segment
+        check = watch_reading(config, self.clock)
+        memory = memory_for_frames(config.max_memory)
+        # One clip for each job, and one that is being read. Other processes read them from files.
+        part = None if memory is None else memory // (config.jobs + 1)
+        shared = config.jobs > 1
+
+        def on_frame(reading: Reading) -> None:
+            self.reading = reading
+            check(reading)
+            if self.should_stop():
+                raise KeyboardInterrupt
+
+        lengths = SegmentLengths() if isinstance(segment, str) else SegmentLengths.fixed(Fraction(segment))
+        return read_segments(
+            self.source,
+            config.selection,
+            config.frame_rate,
+            lengths,
+            lambda: FrameCollector(0 if shared else part, shared),
+            on_frame,
+        )
+
+    def finished(self, clips: Clips) -> Iterator[tuple[str, bool]]:
+        """Encode segments; yields the name of each in the store, in order, and whether it is the last one.
+
+        Raises:
+            KeyboardInterrupt: an end was requested; the segments that have been yielded are finished.
+        """
+        names: list[str] = []
+        last, yielded, first_frame = False, 0, 0
+        while not last:
+            with self.clock.phase("reading"):
+                clip, last = next(clips)
+            task = segment_task(len(names), first_frame, clip, self.config, **self.own_options(clip))
+            names.append(task.name)
+            first_frame += len(clip.frames)
+            del clip
+            if not self.store.has(names[-1]):
+                while self.executor.full:
+                    self.collect()
+                self.executor.submit(task)
+            del task
+            while self.executor.ready:
+                self.collect()
+            while yielded < len(names) and self.store.has(names[yielded]):
+                yielded += 1
+                yield names[yielded - 1], last and yielded == len(names)
+        while yielded < len(names):
+            if not self.store.has(names[yielded]):
+                self.collect()
+                continue
+            yielded += 1
+            yield names[yielded - 1], yielded == len(names)
+
+    def collect(self) -> None:
+        """Wait for a segment, and keep it; raises KeyboardInterrupt where an end is requested."""
+        done = self.executor.wait(self.should_stop)
+        if done is None:
+            raise KeyboardInterrupt
+        self.store.put(*done)
+
+    def own_options(self, clip: Clip) -> dict[str, Any]:
+        """Return the options of a segment that are not those of the whole."""
+        return {}
+
+    def add(self, assembly: SegmentAssembly, encoded: Encoded, last: bool) -> None:
+        """Add a segment to the file, and tell how far it is."""
+        with self.clock.phase("writing"):
+            assembly.add(encoded, last)
+        for phase, seconds in encoded.seconds.items():
+            self.clock.seconds[phase] = self.clock.seconds.get(phase, 0.0) + seconds
+        if self.on_progress:
+            done, total = assembly.frames, max(assembly.frames, self.reading.expected if self.reading else 0)
+            passed = self.clock.passed
+            left = passed / done * (total - done)
+            self.on_progress(Progress(done, total, 0.0, assembly.psnr, passed, left, "segments"))
+        if encoded.interrupted:
+            raise KeyboardInterrupt
+
+    def end_early(self, assembly: SegmentAssembly) -> None:
+        """End the file if it is wanted as far as it goes; raises Interrupted or KeyboardInterrupt if not."""
+        if self.config.on_interrupt == "write" and assembly.frames:
+            return assembly.finish()
+        if self.output is None:
+            raise KeyboardInterrupt
+        raise Interrupted(f"interrupted; `resume=True` goes on with the finished segments in {self.store.path}")
+
+    def result(self, assembly: SegmentAssembly, data: bytes, interrupted: bool) -> Encoded:
+        """Return what is known of the whole file."""
+        return dataclasses.replace(
+            assembly.latest,
+            data=data,
+            parameters=assembly.parameters,
+            frames=assembly.frames,
+            psnr=assembly.psnr,
+            seconds=dict(self.clock.seconds),
+            interrupted=interrupted,
+        )
