@@ -188,8 +188,8 @@ if TYPE_CHECKING:
     type=SegmentType(),
     default=EncodeConfig.segment,
     show_default=True,
-    help="Where to cut SOURCE into segments, each encoded by itself, so that memory does not grow with its length: auto, "
-    "where scenes change, if it has more than 20 s; a time, such as 10s; or none.",
+    help="Where to cut SOURCE into segments, each encoded by itself, so that memory does not grow with its length: "
+    "auto, where scenes change, if it has more than 20 s; a time, such as 10s; or none.",
 )
 @click.option(
     "--jobs", type=click.IntRange(1), default=EncodeConfig.jobs, show_default=True, help="Segments to encode at once."

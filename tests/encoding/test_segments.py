@@ -1,4 +1,4 @@
-"""Encodes of several segments: the file is its segments, encoded by themselves, whoever encodes them, and nothing else."""
+"""Encodes of several segments: the file is its segments, encoded by themselves, whoever encodes them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 import dataclasses
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,7 +158,7 @@ def test_temporary_files_do_not_grow(source: Path, tmp_path: Path, monkeypatch: 
     clip = write_clip(tmp_path / "long.mkv", joined(*[10] * 12), FPS)
     encode(clip, steps=1, max_memory=1)
     assert len(held) == 12
-    assert max(held[3:]) <= 2 + 2  # and the source, which is read twice: for its pictures and for its sound
+    assert max(held[3:]) <= 2 + 3  # and the growing file, and the source, read for its pictures and for its sound
 
 
 # ---- several processes -----------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ def test_resume(source: Path, encoded: Encoded, tmp_path: Path, monkeypatch: pyt
     assert not out.exists()
     kept = sorted((tmp_path / "x.sdmn.segments").iterdir())
     assert [path.name[:8] for path in kept] == ["00000000", "00000012"]
-    for path, first, frames in zip(kept, STARTS, LENGTHS, strict=False):  # ordinary files
+    for path, first in zip(kept, STARTS, strict=False):  # ordinary files
         assert torch.equal(
             Video(read_stream(path.read_bytes()), device="cpu")[0], Video(read_stream(encoded.data))[first]
         )
@@ -323,3 +324,64 @@ def test_options_for_all_frames_make_one_segment(source: Path, capsys: pytest.Ca
     stream = read_stream(encode(source, loss=lambda a, b, frames: (a - b).square().mean()).data)
     assert len(stream.segments) == 1
     assert "is one segment, in memory all at once, because of a loss of your own" in capsys.readouterr().err
+
+
+# ---- targets of the whole --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"target_size": 9000}, {"bitrate": 9000 * 8 / 24}])
+def test_a_size(source: Path, options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """One rate factor for all segments, and the whole file has the size."""
+    made = encode(source, **options)
+    assert made.on_size and made.target_bytes == 9000
+    stream = read_stream(made.data)
+    assert len(stream.segments) == 3
+    same = read_stream(encode(source, crf=made.crf).data)
+    assert _same(stream.segments, same.segments)
+
+
+def test_a_quality(source: Path) -> None:
+    made = encode(source, target_psnr=34.0)
+    assert 34.0 <= made.psnr <= 34.1
+    assert len(read_stream(made.data).segments) == 3
+
+
+def test_a_size_counts_the_sound(tmp_path: Path) -> None:
+    path = write_sounding(tmp_path / "x.mkv", "libmp3lame", frames=80, seconds=3.2)
+    made = encode(path, segment=1.0, steps=1, target_size=60_000)
+    assert made.on_size
+    assert extras_of(read_stream(made.data))[0].tracks[0].bytes > 10_000
+
+
+def test_networks_alone_share_a_size(source: Path) -> None:
+    """By their frames; and one size of the file."""
+    network: dict[str, Any] = {"preset": None, "rd_lambda": None, "steps": 40}
+    stream = read_stream(encode(source, size="30k", **network).data)
+    parameters = [sum(layer.parameters for layer in segment.layers) for segment in stream.segments]
+    for count, frames in zip(parameters, LENGTHS, strict=True):
+        assert count == pytest.approx(30_000 * frames / sum(LENGTHS), rel=0.05)
+    sized = encode(source, base="none", target_size=30_000, **network)
+    assert 0.97 * 30_000 <= len(sized.data) <= 30_000
+
+
+def test_time_is_shared(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float] = []
+
+    def encode_segment(task: Any) -> Encoded:
+        limits.append(task.config.time_limit)
+        unlimited = dataclasses.replace(task.config, time_limit=None, steps=1)
+        return segment_task.encode_segment(dataclasses.replace(task, config=unlimited))
+
+    monkeypatch.setattr(executors, "encode_segment", encode_segment)
+    encode(source, time_limit=10_000.0)
+    for limit, share in zip(limits, (12 / 48, 20 / 36, 1), strict=True):
+        assert limit == pytest.approx(10_000 * share, rel=0.02)
+
+
+def test_what_cannot_be_known(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="`time_limit` and a target do not go together with several segments"):
+        encode(source, time_limit=99.0, target_size=4000)
+    with open(source, "rb") as file, monkeypatch.context() as patch:
+        patch.setattr("sys.stdin", SimpleNamespace(buffer=file, isatty=lambda: False))
+        with pytest.raises(UsageError, match="standard input of more than 20 seconds can be read only once"):
+            encode("-", target_size=4000)

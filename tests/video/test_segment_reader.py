@@ -66,7 +66,7 @@ def test_what_is_shorter_than_two_seconds_is_no_segment() -> None:
     assert cut(joined(10, 5, 20, 30), lengths) == [10, 25, 30]  # the segment that begins at 10 goes on
     assert cut(joined(30, 20, 3)) == [30, 23]
     assert cut(shot(43, 1)) == [43]
-    assert cut(shot(44, 1)) == [40, 4]
+    assert cut(shot(45, 1)) == [40, 5]
 
 
 def test_segments_of_a_given_length() -> None:

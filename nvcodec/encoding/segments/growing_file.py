@@ -15,6 +15,13 @@ from nvcodec.files import atomic_file, temporary_path
 from nvcodec.notes import note_left_out
 
 
+class NoSink:
+    """Takes bytes and keeps none."""
+
+    def write(self, data: bytes, /) -> None:
+        """Take them."""
+
+
 @contextlib.contextmanager
 def growing_file(output: str | os.PathLike[str] | None) -> Iterator[BinaryIO]:
     """Provide a file to write and to read; when the block succeeds, what is in it becomes the output.

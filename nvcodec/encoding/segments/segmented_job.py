@@ -5,31 +5,42 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
-from nvcodec.encoding.encode_config import EncodeConfig
+import torch
+
+from nvcodec.encoding.av1.base_job import PSNR_TOLERANCE
+from nvcodec.encoding.av1.crf_search import CrfSearch, target_of_quality, target_of_size
+from nvcodec.encoding.encode_config import DEFAULT_CRF, EncodeConfig
 from nvcodec.encoding.encode_job import EncodeJob, Output, watch_reading
-from nvcodec.encoding.encoded import Encoded
+from nvcodec.encoding.encoded import MIN_FILL, Encoded
 from nvcodec.encoding.fit.fit_loop import OnProgress, Progress, ShouldStop, never
 from nvcodec.encoding.fit.interruption import interruption
 from nvcodec.encoding.fit_memory import memory_for_frames
 from nvcodec.encoding.segments.executors import executor_of
-from nvcodec.encoding.segments.growing_file import growing_file
+from nvcodec.encoding.segments.growing_file import NoSink, growing_file
 from nvcodec.encoding.segments.segment_assembly import SegmentAssembly
+from nvcodec.encoding.segments.segment_plan import SegmentPlan, check_repeatable, needs_survey
 from nvcodec.encoding.segments.segment_store import SegmentStore
 from nvcodec.encoding.segments.segment_task import segment_task
 from nvcodec.encoding.source_extras import ExtrasInParts
-from nvcodec.errors import Interrupted
+from nvcodec.errors import Interrupted, UsageError
 from nvcodec.format.stream_reader import read_stream
-from nvcodec.notes import note
+from nvcodec.format.stream_writer import ByteSink
+from nvcodec.notes import note, silenced
 from nvcodec.video.clip import Clip
 from nvcodec.video.frames import FrameCollector
-from nvcodec.video.pictures import Source
+from nvcodec.video.pictures import Source, as_clip
 from nvcodec.video.segment_reader import MOST_SECONDS, SegmentLengths, read_segments
+from nvcodec.video.selection import Selection
 from nvcodec.video.source import Reading
+from nvcodec.video.video_file import STDIN
+
+MAX_PASSES = 4  # over the source, on the way to a target
 
 Clips = Iterator[tuple[Clip, bool]]  # of each segment, and whether it is the last one
 
@@ -50,18 +61,23 @@ class SegmentedJob:
         self.clock = self.whole.clock
         self.reading: Reading | None = None
         self.should_stop: ShouldStop = never
+        self.plan = SegmentPlan(config)
 
     def run(self) -> Encoded:
         """Do all phases; raises what :func:`nvcodec.encode` documents."""
         if self.config.for_all_frames:
             return self.as_one_segment()
         self.whole.check_outputs()
+        if needs_survey(self.config):
+            self.collect_source()
         clips = self.clips()
         with self.clock.phase("reading"):
             first, last = next(clips)
         if last:
             return self.as_one_segment(first)
-        extras = ExtrasInParts(self.source, first, self.config)
+        check_repeatable(self.config, self.source == STDIN)
+        # What travels beside the pictures is read with the first ones, and anew for each file that is made.
+        self.head = dataclasses.replace(first, frames=torch.stack([first.frames[0]]), ticks=first.ticks[:1])
         clips = itertools.chain(iter([(first, False)]), clips)
         del first
         self.store = SegmentStore(self.output, self.config.resume, self.config.overwrite)
@@ -70,10 +86,10 @@ class SegmentedJob:
             contextlib.closing(executor_of(self.config)) as self.executor,
             growing_file(self.output) as file,
         ):
-            assembly = SegmentAssembly(file, extras)
+            assembly = self.assembly(file)
             interrupted = False
             try:
-                for name, last in self.finished(clips):
+                for name, last in self.all_finished(clips):
                     self.add(assembly, self.store.load(name), last)
             except KeyboardInterrupt:
                 interrupted = True
@@ -82,6 +98,65 @@ class SegmentedJob:
             data = file.read()
         self.store.discard()
         return self.result(assembly, data, interrupted)
+
+    def collect_source(self) -> None:
+        """Collect what can be read but once, and is not a file."""
+        if isinstance(self.source, (str, os.PathLike, Clip)):
+            return
+        config = self.config
+        self.source = as_clip(self.source, config.selection, config.frame_rate, memory_for_frames(config.max_memory))
+        everything: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Selection)}
+        self.config = dataclasses.replace(config, fps=None, **everything)
+        self.plan.config = self.config
+
+    def all_finished(self, clips: Clips) -> Iterable[tuple[str, bool]]:
+        """Encode all segments so that the file meets its target; returns or yields as :meth:`finished`."""
+        config, plan = self.config, self.plan
+        if needs_survey(config):
+            with self.clock.phase("choosing a size"):
+                plan.survey(clips)
+                if plan.file_bytes is not None:
+                    plan.extras = self.extra_bytes()
+            if not config.has_av1:
+                return self.finished(self.clips())
+            return self.at_target()
+        if config.time_limit is not None:
+            plan.frames = self.reading.expected if self.reading else 0
+            if not plan.frames:
+                raise UsageError(f"{self.name} does not say how long it is; `time_limit` needs to know")
+        return self.finished(clips)
+
+    def at_target(self) -> list[tuple[str, bool]]:
+        """Encode all segments with the same rate factor, again and again until the file meets its target."""
+        plan = self.plan
+        if plan.file_bytes is not None:
+            target, start = target_of_size(plan.file_bytes, MIN_FILL), plan.first_crf()
+        else:
+            assert self.config.target_psnr is not None
+            target, start = target_of_quality(self.config.target_psnr, PSNR_TOLERANCE), DEFAULT_CRF
+        tries = CrfSearch(target, start)
+        passes: dict[float, list[tuple[str, bool]]] = {}
+        while tries.next is not None and len(passes) < MAX_PASSES:
+            crf = plan.crf = tries.next
+            passes[crf] = list(self.finished(self.clips()))
+            with silenced():
+                whole = self.assembly(NoSink())
+                for name, last in passes[crf]:
+                    whole.add(self.store.load(name), last)
+            tries.tell(crf, whole.psnr if plan.file_bytes is None else math.log(whole.file_bytes))
+        return passes[target.best(tries.tried)]
+
+    def assembly(self, sink: ByteSink) -> SegmentAssembly:
+        """Return what puts segments together."""
+        return SegmentAssembly(sink, ExtrasInParts(self.source, self.head, self.config))
+
+    def extra_bytes(self) -> int:
+        """Return the bytes of what travels beside the pictures."""
+        with silenced():
+            extras = ExtrasInParts(self.source, self.head, self.config)
+            tracks = extras.until(Fraction(10**9), True)
+            extras.close()
+        return sum(track.bytes for track in tracks)
 
     def as_one_segment(self, clip: Clip | None = None) -> Encoded:
         """Encode the source at once; ``clip``: what has been read of it, all, or None."""
@@ -132,7 +207,8 @@ class SegmentedJob:
         while not last:
             with self.clock.phase("reading"):
                 clip, last = next(clips)
-            task = segment_task(len(names), first_frame, clip, self.config, **self.own_options(clip))
+            options = self.plan.options(clip, first_frame, self.clock.left)
+            task = segment_task(len(names), first_frame, clip, self.config, **options)
             names.append(task.name)
             first_frame += len(clip.frames)
             del clip
@@ -159,10 +235,6 @@ class SegmentedJob:
         if done is None:
             raise KeyboardInterrupt
         self.store.put(*done)
-
-    def own_options(self, clip: Clip) -> dict[str, Any]:
-        """Return the options of a segment that are not those of the whole."""
-        return {}
 
     def add(self, assembly: SegmentAssembly, encoded: Encoded, last: bool) -> None:
         """Add a segment to the file, and tell how far it is."""
@@ -196,4 +268,5 @@ class SegmentedJob:
             psnr=assembly.psnr,
             seconds=dict(self.clock.seconds),
             interrupted=interrupted,
+            target_bytes=self.plan.file_bytes,
         )
