@@ -194,6 +194,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(1), default=EncodeConfig.jobs, show_default=True, help="Segments to encode at once."
 )
+@click.option("--ray", metavar="auto|ADDRESS", help="Encode the segments on a Ray cluster (pip install nvcodec[ray]).")
 @click.option(
     "--progress",
     type=click.Choice(("line", "json", "none")),

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
-from nvcodec.encoding.encode_config import EncodeConfig
 from nvcodec.encoding.encoded import Encoded
 from nvcodec.encoding.segments.segment_task import SegmentTask, encode_segment
 from nvcodec.errors import NvcodecError
@@ -131,11 +130,6 @@ class Processes:
         for worker in (*self._idle, *self._working):
             worker.end()
         self._idle, self._working = [], {}
-
-
-def executor_of(config: EncodeConfig) -> Executor:
-    """Return the executor that options ask for."""
-    return Processes(config.jobs) if config.jobs > 1 else InProcess()
 
 
 def retry_or_raise(error: NvcodecError, tries: int) -> None:

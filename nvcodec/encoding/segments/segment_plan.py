@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
+import torch
+
 from nvcodec.encoding.av1.svt_encoder import CRF_STEP, MAX_CRF, BaseSettings, encode_av1, matrix_of
 from nvcodec.encoding.encode_config import EncodeConfig, parse_size
 from nvcodec.errors import UsageError
@@ -76,6 +78,8 @@ class SegmentPlan:
         """
         config, frames = self.config, len(clip.frames)
         own: dict[str, Any] = {}
+        if config.jobs > 1:
+            own["threads"] = max(1, (config.threads or torch.get_num_threads()) // config.jobs)
         if self.crf is not None:
             own |= {"crf": self.crf, "target_size": None, "bitrate": None, "target_psnr": None}
         elif not config.has_av1:
@@ -100,13 +104,9 @@ def _share(whole: int, frames: int, of: int) -> int:
 def _draft_settings(clip: Clip, crf: float, threads: int | None) -> BaseSettings:
     """Return how the AV1 streams of the first pass are made."""
     fps = Fraction(len(clip.frames) / clip.seconds) if clip.seconds else Fraction(25)
-    return BaseSettings(crf, DRAFT_PRESET, fps, matrix_of(clip.color.matrix), threads=threads or _processors())
-
-
-def _processors() -> int:
-    import torch
-
-    return torch.get_num_threads()
+    return BaseSettings(
+        crf, DRAFT_PRESET, fps, matrix_of(clip.color.matrix), threads=threads or torch.get_num_threads()
+    )
 
 
 def check_repeatable(config: EncodeConfig, is_stdin: bool) -> None:

@@ -21,8 +21,9 @@ from nvcodec.encoding.encoded import MIN_FILL, Encoded
 from nvcodec.encoding.fit.fit_loop import OnProgress, Progress, ShouldStop, never
 from nvcodec.encoding.fit.interruption import interruption
 from nvcodec.encoding.fit_memory import memory_for_frames
-from nvcodec.encoding.segments.executors import executor_of
+from nvcodec.encoding.segments.executors import Executor, InProcess, Processes
 from nvcodec.encoding.segments.growing_file import NoSink, growing_file
+from nvcodec.encoding.segments.ray_executor import RayCluster
 from nvcodec.encoding.segments.segment_assembly import SegmentAssembly
 from nvcodec.encoding.segments.segment_plan import SegmentPlan, check_repeatable, needs_survey
 from nvcodec.encoding.segments.segment_store import SegmentStore
@@ -83,7 +84,7 @@ class SegmentedJob:
         self.store = SegmentStore(self.output, self.config.resume, self.config.overwrite)
         with (
             interruption() as self.should_stop,
-            contextlib.closing(executor_of(self.config)) as self.executor,
+            contextlib.closing(self.new_executor()) as self.executor,
             growing_file(self.output) as file,
         ):
             assembly = self.assembly(file)
@@ -108,6 +109,12 @@ class SegmentedJob:
         everything: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(Selection)}
         self.config = dataclasses.replace(config, fps=None, **everything)
         self.plan.config = self.config
+
+    def new_executor(self) -> Executor:
+        """Return what encodes the segments."""
+        if self.config.ray is not None:
+            return RayCluster(self.config.ray)
+        return Processes(self.config.jobs) if self.config.jobs > 1 else InProcess()
 
     def all_finished(self, clips: Clips) -> Iterable[tuple[str, bool]]:
         """Encode all segments so that the file meets its target; returns or yields as :meth:`finished`."""
