@@ -57,8 +57,7 @@ class EncodeJob:
         output: the file to write; None returns its bytes only.
         config: the options.
         on_progress: called with the progress of each fit.
-        clip: what has already been read of the source: all of it; None reads it.
-        clock: has run while it was read.
+        clip, clock: all of the source, and what has run while it was read; None if it has not been read.
 
     Attributes:
         outputs: the files to write, one for each target size.

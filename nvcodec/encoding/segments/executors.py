@@ -95,7 +95,7 @@ class Processes:
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the processes that encode a segment."""
+        """Numbers of the processes that encode a segment."""
         return [worker.process.pid for worker in self._working if worker.process.pid is not None]
 
     def submit(self, task: SegmentTask, tries: int = 1) -> None:

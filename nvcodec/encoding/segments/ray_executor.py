@@ -32,6 +32,7 @@ class RayCluster:
         except ImportError:
             raise UsageError('`ray` needs the package of this name: pip install "nvcodec[ray]"') from None
         self._ray: Any = ray
+        self._joined = not ray.is_initialized()  # else the caller has
         try:
             ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -80,7 +81,8 @@ class RayCluster:
         for running in self._running:
             self._ray.cancel(running, force=True)
         self._running = {}
-        self._ray.shutdown()
+        if self._joined:
+            self._ray.shutdown()
 
 
 def _encode_shipped(

@@ -25,9 +25,9 @@ from nvcodec.encoding.segments.executors import Executor, InProcess, Processes
 from nvcodec.encoding.segments.growing_file import NoSink, growing_file
 from nvcodec.encoding.segments.ray_executor import RayCluster
 from nvcodec.encoding.segments.segment_assembly import SegmentAssembly
+from nvcodec.encoding.segments.segment_order import Clips, finished_segments
 from nvcodec.encoding.segments.segment_plan import SegmentPlan, check_repeatable, needs_survey
 from nvcodec.encoding.segments.segment_store import SegmentStore
-from nvcodec.encoding.segments.segment_task import segment_task
 from nvcodec.encoding.source_extras import ExtrasInParts
 from nvcodec.errors import Interrupted, UsageError
 from nvcodec.format.stream_reader import read_stream
@@ -42,8 +42,6 @@ from nvcodec.video.source import Reading
 from nvcodec.video.video_file import STDIN
 
 MAX_PASSES = 4  # over the source, on the way to a target
-
-Clips = Iterator[tuple[Clip, bool]]  # of each segment, and whether it is the last one
 
 
 class SegmentedJob:
@@ -204,44 +202,9 @@ class SegmentedJob:
         )
 
     def finished(self, clips: Clips) -> Iterator[tuple[str, bool]]:
-        """Encode segments; yields the name of each in the store, in order, and whether it is the last one.
-
-        Raises:
-            KeyboardInterrupt: an end was requested; the segments that have been yielded are finished.
-        """
-        names: list[str] = []
-        last, yielded, first_frame = False, 0, 0
-        while not last:
-            with self.clock.phase("reading"):
-                clip, last = next(clips)
-            options = self.plan.options(clip, first_frame, self.clock.left)
-            task = segment_task(len(names), first_frame, clip, self.config, **options)
-            names.append(task.name)
-            first_frame += len(clip.frames)
-            del clip
-            if not self.store.has(names[-1]):
-                while self.executor.full:
-                    self.collect()
-                self.executor.submit(task)
-            del task
-            while self.executor.ready:
-                self.collect()
-            while yielded < len(names) and self.store.has(names[yielded]):
-                yielded += 1
-                yield names[yielded - 1], last and yielded == len(names)
-        while yielded < len(names):
-            if not self.store.has(names[yielded]):
-                self.collect()
-                continue
-            yielded += 1
-            yield names[yielded - 1], yielded == len(names)
-
-    def collect(self) -> None:
-        """Wait for a segment, and keep it; raises KeyboardInterrupt where an end is requested."""
-        done = self.executor.wait(self.should_stop)
-        if done is None:
-            raise KeyboardInterrupt
-        self.store.put(*done)
+        """Encode segments; see :func:`finished_segments`."""
+        hooks = (self.executor, self.store, self.clock, self.should_stop)
+        return finished_segments(clips, self.config, self.plan, *hooks)
 
     def add(self, assembly: SegmentAssembly, encoded: Encoded, last: bool) -> None:
         """Add a segment to the file, and tell how far it is."""
