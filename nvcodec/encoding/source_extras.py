@@ -30,7 +30,7 @@ def extras_ahead(source: object, config: EncodeConfig) -> Extras | None:
     if not (config.target_sizes and config.selection.whole and isinstance(source, (str, os.PathLike))):
         return None
     extras = extras_of_file(source, WHOLE, config)
-    _require_space(_bytes_of(extras, config), config.target_sizes)
+    require_space(_bytes_of(extras, config), config.target_sizes)
     return extras
 
 
@@ -56,7 +56,7 @@ def with_extras(
         extras = dataclasses.replace(extras, hdr=clip.hdr or extras.hdr)
     taken = _bytes_of(extras, config)
     targets = config.file_sizes(clip.seconds)
-    _require_space(taken, targets)
+    require_space(taken, targets)
     if targets and taken:
         config = dataclasses.replace(config, target_size=tuple(t - taken for t in targets), bitrate=None)
 
@@ -165,7 +165,7 @@ def _bytes_of(extras: Extras, config: EncodeConfig) -> int:
     return extra_bytes(extras, config.has_av1) if extras else 0
 
 
-def _require_space(taken: int, targets: Sequence[int]) -> None:
+def require_space(taken: int, targets: Sequence[int]) -> None:
     """Refuse targets, in bytes, of which nothing is left for pictures; raises UsageError."""
     if targets and min(targets) <= taken:
         raise UsageError(

@@ -341,8 +341,8 @@ def test_a_size(source: Path, options: dict[str, Any], capsys: pytest.CaptureFix
 
 
 def test_a_quality(source: Path) -> None:
-    made = encode(source, target_psnr=34.0)
-    assert 34.0 <= made.psnr <= 34.1
+    made = encode(source, target_psnr=30.0)
+    assert 30.0 <= made.psnr <= 30.1
     assert len(read_stream(made.data).segments) == 3
 
 

@@ -28,7 +28,7 @@ from nvcodec.encoding.segments.segment_assembly import SegmentAssembly
 from nvcodec.encoding.segments.segment_order import Clips, finished_segments
 from nvcodec.encoding.segments.segment_plan import SegmentPlan, check_repeatable, needs_survey
 from nvcodec.encoding.segments.segment_store import SegmentStore
-from nvcodec.encoding.source_extras import ExtrasInParts
+from nvcodec.encoding.source_extras import ExtrasInParts, require_space
 from nvcodec.errors import Interrupted, UsageError
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import ByteSink
@@ -122,6 +122,7 @@ class SegmentedJob:
                 plan.survey(clips)
                 if plan.file_bytes is not None:
                     plan.extras = self.extra_bytes()
+                    require_space(plan.extras, [plan.file_bytes])
             if not config.has_av1:
                 return self.finished(self.clips())
             return self.at_target()
@@ -135,7 +136,7 @@ class SegmentedJob:
         """Encode all segments with the same rate factor, again and again until the file meets its target."""
         plan = self.plan
         if plan.file_bytes is not None:
-            target, start = target_of_size(plan.file_bytes, MIN_FILL), plan.first_crf()
+            target, start = target_of_size(plan.file_bytes - plan.extras, MIN_FILL), plan.first_crf()
         else:
             assert self.config.target_psnr is not None
             target, start = target_of_quality(self.config.target_psnr, PSNR_TOLERANCE), DEFAULT_CRF
@@ -148,7 +149,7 @@ class SegmentedJob:
                 whole = self.assembly(NoSink())
                 for name, last in passes[crf]:
                     whole.add(self.store.load(name), last)
-            tries.tell(crf, whole.psnr if plan.file_bytes is None else math.log(whole.file_bytes))
+            tries.tell(crf, whole.psnr if plan.file_bytes is None else math.log(whole.file_bytes - plan.extras))
         return passes[target.best(tries.tried)]
 
     def assembly(self, sink: ByteSink) -> SegmentAssembly:
