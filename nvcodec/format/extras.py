@@ -163,8 +163,7 @@ def extras_of(stream: Stream) -> tuple[Extras, str]:
     texts = {_text(key): _text(value) for key, value in tags.items()} if isinstance(tags, dict) else {}
     tags = {key: value for key, value in texts.items() if key and value}
     chapters = tuple(_chapters(stream.metadata.get(CHAPTERS_KEY)))
-    heard = tuple(track for track in tracks if track.packets)  # a part of a video may have none
-    return Extras(heard, chapters, tags, hdr=_hdr(stream.metadata.get(HDR_KEY))), note
+    return Extras(tuple(tracks), chapters, tags, hdr=_hdr(stream.metadata.get(HDR_KEY))), note
 
 
 def _read_unit(cursor: Cursor, kind: TrackKind, tracks: list[tuple[Track, list[Packet]]]) -> None:

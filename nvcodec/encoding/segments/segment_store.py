@@ -86,7 +86,9 @@ class SegmentStore:
 
     def discard(self) -> None:
         """Remove all segments."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove the folder if it is not beside an output."""
         if self._temporary is not None:
             self._temporary.cleanup()
-        else:
-            shutil.rmtree(self.path, ignore_errors=True)

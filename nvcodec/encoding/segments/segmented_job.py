@@ -28,7 +28,7 @@ from nvcodec.encoding.segments.segment_assembly import SegmentAssembly
 from nvcodec.encoding.segments.segment_order import Clips, finished_segments
 from nvcodec.encoding.segments.segment_plan import SegmentPlan, check_repeatable, needs_survey
 from nvcodec.encoding.segments.segment_store import SegmentStore
-from nvcodec.encoding.source_extras import ExtrasInParts, require_space
+from nvcodec.encoding.source_extras import ExtrasInParts, extras_ahead, require_space
 from nvcodec.errors import Interrupted, UsageError
 from nvcodec.format.stream_reader import read_stream
 from nvcodec.format.stream_writer import ByteSink
@@ -69,6 +69,8 @@ class SegmentedJob:
         self.whole.check_outputs()
         if needs_survey(self.config):
             self.collect_source()
+        with silenced():  # it refuses sound that is too much; what is left out is said later
+            extras_ahead(self.source, self.config)
         clips = self.clips()
         with self.clock.phase("reading"):
             first, last = next(clips)
@@ -81,6 +83,7 @@ class SegmentedJob:
         del first
         self.store = SegmentStore(self.output, self.config.resume, self.config.overwrite)
         with (
+            contextlib.closing(self.store),
             interruption() as self.should_stop,
             contextlib.closing(self.new_executor()) as self.executor,
             growing_file(self.output) as file,
