@@ -793,21 +793,21 @@ BASE = [
     Bug(
         "AV1: frames on the way are lost",
         BASE_DECODER,
-        "for unit in (*self.run.temporal_units, None):",
-        "for unit in self.run.temporal_units:",
+        "for unit in (*run.temporal_units, None):",
+        "for unit in run.temporal_units:",
         BASE_TESTS,
     ),
     Bug(
         "AV1: pictures of other sizes pass",
         BASE_DECODER,
-        "if (frame.format.name, frame.width, frame.height) != (wanted, op.width, op.height):",
+        "if (frame.format.name, frame.width, frame.height) != (wanted, picture.width, picture.height):",
         "if False:",
         BASE_TESTS,
     ),
     Bug(
         "AV1: samples of 8 bits",
         BASE_DECODER,
-        "sample = np.dtype(np.uint8 if op.depth == 8 else np.uint16)",
+        "sample = np.dtype(np.uint8 if picture.depth == 8 else np.uint16)",
         "sample = np.dtype(np.uint8)",
     ),
     Bug(
