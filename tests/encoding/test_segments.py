@@ -294,10 +294,11 @@ def test_sound_across_segments(tmp_path: Path, suffix: str) -> None:
     assert [bytes(packet.data) for packet in extras.tracks[0].packets] == [data for _, data in packets_of(path)]
     kinds = [unit.type for unit in stream.units]
     assert kinds.index("SEGMENT") < len(kinds) - kinds[::-1].index("AUDIO")
-    part = extras_of(read_stream(encode(path, segment=1.0, steps=1, start=20, frames=50, audio=False).data))[0]
-    assert (
-        part == extras_of(read_stream(encode(path, segment="none", steps=1, start=20, frames=50, audio=False).data))[0]
-    )
+    options: dict[str, Any] = {"steps": 1, "start": 20, "frames": 50, "audio": False}
+    part, expected = (extras_of(read_stream(encode(path, segment=cut, **options).data))[0] for cut in (1.0, "none"))
+    # A track is there before it is known whether any of its packets belongs to the part.
+    heard = tuple(track for track in part.tracks if track.packets)
+    assert dataclasses.replace(part, tracks=heard) == expected
 
 
 # ---- options ---------------------------------------------------------------------------------------------------------
