@@ -1649,8 +1649,8 @@ EXTRAS = [
     EncoderBug(
         "tracks: packets without their own time",
         TRACK_READER,
-        "time = ends[stream.index] if stamp is None else stamp",
-        "time = ends[stream.index]",
+        "time = ends[number] if stamp is None else stamp",
+        "time = ends[number]",
         TRACK_TESTS,
     ),
     EncoderBug(

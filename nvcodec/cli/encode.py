@@ -17,6 +17,7 @@ from nvcodec.cli.options import (
     BytesType,
     FileSizesType,
     RateType,
+    SegmentType,
     Status,
     TimeType,
     bits_option,
@@ -183,6 +184,18 @@ if TYPE_CHECKING:
     help="What Ctrl-C does: keep the state for --resume, or finish within seconds and write the file.",
 )
 @click.option(
+    "--segment",
+    type=SegmentType(),
+    default=EncodeConfig.segment,
+    show_default=True,
+    help="Where to cut SOURCE into segments, each encoded by itself, so that memory does not grow with its length: "
+    "auto, where scenes change, if it has more than 20 s; a time, such as 10s; or none.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(1), default=EncodeConfig.jobs, show_default=True, help="Segments to encode at once."
+)
+@click.option("--ray", metavar="auto|ADDRESS", help="Encode the segments on a Ray cluster (pip install nvcodec[ray]).")
+@click.option(
     "--progress",
     type=click.Choice(("line", "json", "none")),
     default="line",
@@ -215,6 +228,11 @@ def command(
     def report(now: Progress) -> None:
         if progress == "json":
             click.echo(json.dumps(dataclasses.asdict(now)), err=True)
+        if now.phase == "segments":
+            return status.show(
+                f"{now.step}/{now.steps} frames  PSNR {now.psnr:.2f} dB  "
+                f"{now.step / max(now.seconds, 1e-9):.1f} frames/s  {duration(now.seconds_left)} left"
+            )
         if now.phase == "AV1":
             return status.show(f"AV1 stream: {now.step}/{now.steps} frames")
         status.show(

@@ -22,6 +22,7 @@ class Clock:
 
     def __init__(self, limit: float | None = None) -> None:
         self.seconds: dict[str, float] = {}
+        self._begin = time.monotonic()
         self._end = math.inf if limit is None else time.monotonic() + limit
 
     @contextlib.contextmanager
@@ -37,6 +38,11 @@ class Clock:
     def total(self) -> float:
         """Seconds of all phases."""
         return sum(self.seconds.values())
+
+    @property
+    def passed(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._begin
 
     @property
     def limited(self) -> bool:

@@ -46,6 +46,8 @@ DEFAULT_Z_GAIN, MAX_Z_GAIN = 0.0, 16.0  # standard deviations
 DEFAULT_GRIDS = 0.85  # share of the parameters
 DEFAULT_CHECKPOINT_SECONDS = 30.0
 MAX_FILE_BYTES = 2**40
+AUTO, WHOLE = "auto", "none"  # of ``segment``
+LEAST_SEGMENT, MOST_SEGMENT, MAX_JOBS = 0.1, 600.0, 256  # the former two in seconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,8 +113,17 @@ class EncodeConfig:
         overwrite: whether an existing output, or the checkpoint of an interrupted encode, may be replaced.
         resume: continue from the checkpoint beside the output.
         checkpoint_every: seconds between checkpoints.
-        on_interrupt: what Ctrl-C does in the main thread: ``checkpoint`` keeps the state of the fit beside the output,
-            ``write`` cools the fit down within seconds and writes the file. A second Ctrl-C ends at once.
+        on_interrupt: what Ctrl-C does in the main thread: ``checkpoint`` keeps the state of the fit, or finished
+            segments, beside the output, ``write`` cools the fit down within seconds and writes the file, up to the
+            segment where it is. A second Ctrl-C ends at once.
+        segment: where a video is cut into segments, each of which has networks of its own and is encoded by itself, so
+            that neither memory nor temporary files grow with its length. ``auto``: a video of at most 20 seconds is one
+            segment, and so is one with options that hold for all frames; any other is cut where scenes change, after 2
+            to 20 seconds. Seconds: after so many. ``none``: nowhere. A size or target holds for all segments together.
+        jobs: how many segments to encode at once, in processes of this machine. From Python, the main module must then
+            be one that can be imported, as for ``multiprocessing``.
+        ray: the address of a Ray cluster that encodes the segments, or ``auto`` for the one of this machine; None for
+            none. ``jobs`` is then ignored: there are as many at once as the cluster has processors, or GPUs.
 
     Raises:
         UsageError: a value is out of its range, or two options exclude each other.
@@ -158,9 +169,12 @@ class EncodeConfig:
     resume: bool = False
     checkpoint_every: float = DEFAULT_CHECKPOINT_SECONDS
     on_interrupt: str = "checkpoint"
+    segment: str | float | Fraction = AUTO
+    jobs: int = 1
+    ray: str | None = None
 
     def __post_init__(self) -> None:
-        for check in (_check_base, _check_target, _check_length, _check_network, _check_combinations):
+        for check in (_check_base, _check_target, _check_length, _check_network, _check_combinations, _check_segments):
             check(self)
         _ = self.selection  # checks itself
 
@@ -199,6 +213,21 @@ class EncodeConfig:
     def target_sizes(self) -> tuple[int, ...]:
         """Bytes of each file that ``target_size`` asks for."""
         return (self.target_size,) if isinstance(self.target_size, int) else tuple(self.target_size or ())
+
+    @property
+    def for_all_frames(self) -> str:
+        """The options that hold for all frames together, so that there can be one segment only; else empty."""
+        reasons = {
+            "`onto`": self.onto is not None,
+            "`init`": self.init is not None,
+            "several layers": len(self.layer_sizes) > 1,
+            "several target sizes": len(self.target_sizes) > 1,
+            "the AV1 stream of a file": self.base_file is not None,
+            "`weights`": self.weights is not None,
+            "a loss of your own": callable(self.loss),
+            "`z_gain`": self.z_gain > 0,
+        }
+        return ", ".join(name for name, given in reasons.items() if given)
 
     @property
     def frame_rate(self) -> Fraction | None:
@@ -314,3 +343,17 @@ def _check_combinations(config: EncodeConfig) -> None:
         raise UsageError("`weights` go with a loss that has a name; a function has to weight by itself")
     if config.onto is not None and config.init is not None:
         raise UsageError("`init` starts a base layer; `onto` adds layers to one that is there")
+
+
+def _check_segments(config: EncodeConfig) -> None:
+    """Refuse segments that cannot be, and options that do not go with them."""
+    segment = config.segment
+    if isinstance(segment, str):
+        if segment not in (AUTO, WHOLE):
+            raise UsageError(f"`segment` is {AUTO}, {WHOLE} or a number of seconds; got {segment!r}")
+    elif not LEAST_SEGMENT <= segment <= MOST_SEGMENT:
+        raise UsageError(f"`segment` takes {LEAST_SEGMENT:g} to {MOST_SEGMENT:g} seconds, got {float(segment):g}")
+    elif config.for_all_frames:
+        raise UsageError(f"`segment` cuts a video into parts, and {config.for_all_frames} would hold for all of it")
+    if not 1 <= config.jobs <= MAX_JOBS:
+        raise UsageError(f"`jobs` takes 1 to {MAX_JOBS}, got {config.jobs}")

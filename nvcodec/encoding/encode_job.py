@@ -57,6 +57,7 @@ class EncodeJob:
         output: the file to write; None returns its bytes only.
         config: the options.
         on_progress: called with the progress of each fit.
+        clip, clock: all of the source, and what has run while it was read; None if it has not been read.
 
     Attributes:
         outputs: the files to write, one for each target size.
@@ -64,11 +65,17 @@ class EncodeJob:
     """
 
     def __init__(
-        self, source: Source, output: Output | None, config: EncodeConfig, on_progress: OnProgress | None = None
+        self,
+        source: Source,
+        output: Output | None,
+        config: EncodeConfig,
+        on_progress: OnProgress | None = None,
+        clip: Clip | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.source, self.output, self.config, self.on_progress = source, output, config, on_progress
         self.device = pick_device(config.device)
-        self.clock = Clock(config.time_limit)
+        self.clip, self.clock = clip, clock or Clock(config.time_limit)
         self.outputs = [] if output is None else output_names(os.fspath(output), config.target_sizes)
         # A checkpoint holds one fit, and layers that are fitted jointly have several.
         self.checkpoint_path = None if config.joint else checkpoint.path_beside(output)
@@ -125,13 +132,9 @@ class EncodeJob:
         config = self.config
         selection = config.selection
         memory = memory_for_frames(config.max_memory)
-        watch = watch_time(self.clock)
-
-        def on_frame(reading: Reading) -> None:
-            check_capacity(config, reading.least, reading.width, reading.height)
-            watch(reading)
-
-        clip = as_clip(self.source, selection, config.frame_rate, memory, on_frame)
+        clip = self.clip or as_clip(
+            self.source, selection, config.frame_rate, memory, watch_reading(config, self.clock)
+        )
         check_capacity(config, len(clip.frames), clip.width, clip.height, clip.seconds)
         weights = None
         if config.weights is not None:
@@ -246,6 +249,17 @@ class EncodeJob:
             ladder=tuple(ladder) if len(ladder) > 1 else (),
             layers=tuple(files[0] for files in self.files) if layered else (),
         )
+
+
+def watch_reading(config: EncodeConfig, clock: Clock) -> OnFrame:
+    """Return what is told of each frame that is read, and raises UsageError where options cannot be fulfilled."""
+    watch = watch_time(clock)
+
+    def on_frame(reading: Reading) -> None:
+        check_capacity(config, reading.least, reading.width, reading.height)
+        watch(reading)
+
+    return on_frame
 
 
 def watch_time(clock: Clock) -> OnFrame:

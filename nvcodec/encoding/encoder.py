@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from nvcodec.encoding.encode_config import EncodeConfig
+from nvcodec.encoding.encode_config import WHOLE, EncodeConfig
 from nvcodec.encoding.encode_job import EncodeJob
 from nvcodec.encoding.encoded import Encoded
 from nvcodec.encoding.fit.fit_loop import OnProgress
+from nvcodec.encoding.segments.segmented_job import SegmentedJob
 from nvcodec.video.pictures import Source, Timed
 
 
@@ -54,4 +55,5 @@ def encode(
         warnings.warn("`report` is now called `progress`", DeprecationWarning, stacklevel=2)
     config = EncodeConfig(**options) if config is None else dataclasses.replace(config, **options)
     timed = source if timestamps is None else Timed(source, timestamps)
-    return EncodeJob(timed, output, config, progress or report).run()
+    job = EncodeJob if config.segment == WHOLE else SegmentedJob
+    return job(timed, output, config, progress or report).run()

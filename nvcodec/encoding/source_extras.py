@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import cast
 
 from nvcodec.encoding.encode_config import EncodeConfig
 from nvcodec.encoding.encoded import Encoded
 from nvcodec.errors import UsageError
 from nvcodec.format.extras import add_extras, extra_bytes
 from nvcodec.notes import note_left_out
-from nvcodec.tracks import NO_EXTRAS, Extras
+from nvcodec.tracks import NO_EXTRAS, Chapter, Extras, Track
 from nvcodec.video.clip import Clip
-from nvcodec.video.track_reader import WHOLE, Window, read_extras
+from nvcodec.video.track_reader import WHOLE, TrackReader, Window, read_extras
 
 
 def extras_ahead(source: object, config: EncodeConfig) -> Extras | None:
@@ -28,7 +30,7 @@ def extras_ahead(source: object, config: EncodeConfig) -> Extras | None:
     if not (config.target_sizes and config.selection.whole and isinstance(source, (str, os.PathLike))):
         return None
     extras = extras_of_file(source, WHOLE, config)
-    _require_space(_bytes_of(extras, config), config.target_sizes)
+    require_space(_bytes_of(extras, config), config.target_sizes)
     return extras
 
 
@@ -54,7 +56,7 @@ def with_extras(
         extras = dataclasses.replace(extras, hdr=clip.hdr or extras.hdr)
     taken = _bytes_of(extras, config)
     targets = config.file_sizes(clip.seconds)
-    _require_space(taken, targets)
+    require_space(taken, targets)
     if targets and taken:
         config = dataclasses.replace(config, target_size=tuple(t - taken for t in targets), bitrate=None)
 
@@ -97,11 +99,73 @@ def extras_of_file(source: str | os.PathLike[str], window: Window, config: Encod
     return dataclasses.replace(extras, selection=config.selection.stated)
 
 
+class ExtrasInParts:
+    """What travels beside the frames of a source that is encoded part after part.
+
+    Args:
+        source: what is encoded.
+        first: its first frames.
+        config: the options.
+
+    Attributes:
+        heads: all but packets and chapters.
+    """
+
+    def __init__(self, source: object, first: Clip, config: EncodeConfig) -> None:
+        self.source, self._reader = source, None
+        self._given = first.extras if config.audio else first.extras.without_audio
+        selection = config.selection
+        if isinstance(source, (str, os.PathLike)):
+            start = first.ticks[0][0] * first.time_base if config.start else None
+            self._reader = TrackReader(source, start, config.audio)
+            self._given = Extras(tuple(self._reader.tracks), tags=self._reader.tags, selection=selection.stated)
+        self._ends = (config.frames, config.duration, config.end) != (None, None, None)
+        self._timeless = self._reader is not None and config.fps is not None
+        if self._timeless:
+            self._given = dataclasses.replace(self._given, tracks=())
+        without_packets = tuple(dataclasses.replace(track, packets=()) for track in self._given.tracks)
+        self.heads = dataclasses.replace(
+            self._given, tracks=without_packets, chapters=(), hdr=first.hdr or self._given.hdr
+        )
+
+    def until(self, end: Fraction, last: bool) -> list[Track]:
+        """Return each track with its next packets.
+
+        Args:
+            end: of a part, in seconds on the clock of the frames; from Python, all packets belong to the first part.
+            last: whether nothing follows the part.
+        """
+        if self._reader is None:
+            given, self._given = self._given, dataclasses.replace(self._given, tracks=self.heads.tracks)
+            return list(given.tracks)
+        packets = self._reader.until(None if last and not self._ends else end)
+        tracks = [
+            dataclasses.replace(track, packets=tuple(found))
+            for track, found in zip(self.heads.tracks, packets, strict=bool(self.heads.tracks))
+        ]
+        return [track.shown_until(end) for track in tracks] if last and self._ends else tracks
+
+    def chapters(self, end: Fraction) -> tuple[Chapter, ...]:
+        """Return the chapters, given the time at which the last part ends."""
+        if self._reader is None:
+            return self._given.chapters
+        return () if self._timeless else self._reader.chapters(end if self._ends else None)
+
+    def close(self) -> None:
+        """Say on stderr what of a file does not travel."""
+        if self._reader is None:
+            return
+        timed = self._reader.tracks or self._reader.chapters(None)
+        lost = ["sound, subtitles and chapters, because the frame rate is replaced"] if self._timeless and timed else []
+        note_left_out(os.fspath(cast(str, self.source)), [*self._reader.left_out, *lost])
+        self._reader.close()
+
+
 def _bytes_of(extras: Extras, config: EncodeConfig) -> int:
     return extra_bytes(extras, config.has_av1) if extras else 0
 
 
-def _require_space(taken: int, targets: Sequence[int]) -> None:
+def require_space(taken: int, targets: Sequence[int]) -> None:
     """Refuse targets, in bytes, of which nothing is left for pictures; raises UsageError."""
     if targets and min(targets) <= taken:
         raise UsageError(

@@ -61,7 +61,7 @@ def extra_units(extras: Extras, compact: bool) -> list[tuple[UnitType, bytes]]:
     """
     if len(extras.tracks) > MAX_TRACKS:
         raise UsageError(f"a file holds at most {MAX_TRACKS} tracks of audio and subtitles, not {len(extras.tracks)}")
-    said = _said_of(extras)
+    said = metadata_of(extras)
     units = [(UnitType.METADATA, pack_metadata(said, compact))] if said else []
     try:
         for number, track in enumerate(extras.tracks):
@@ -89,14 +89,23 @@ def pack_track(number: int, track: Track, compact: bool) -> bytes:
     return b"".join(out)
 
 
-def more_units(tracks: Sequence[Track], packets: Sequence[Sequence[Packet]]) -> list[tuple[UnitType, bytes]]:
-    """Encode further packets of tracks, in the order of their numbers, as types and payloads of units in compact form;
-    none for a track without further packets."""
-    return [
-        (_UNITS[track.kind], pack_integer(number, "B", True) + pack_packets(more, True))
-        for number, (track, more) in enumerate(zip(tracks, packets, strict=True))
-        if more
-    ]
+def more_units(tracks: Sequence[Track]) -> list[tuple[UnitType, bytes]]:
+    """Encode further packets of all tracks of a file in compact form, as types and payloads of units.
+
+    Args:
+        tracks: in the order of their numbers; one without packets yields no unit.
+
+    Raises:
+        UsageError: a number is too large for its field.
+    """
+    try:
+        return [
+            (_UNITS[track.kind], pack_integer(number, "B", True) + pack_packets(track.packets, True))
+            for number, track in enumerate(tracks)
+            if track.packets
+        ]
+    except CorruptStreamError as error:
+        raise UsageError(f"a track cannot be stored: {error}") from None
 
 
 def pack_packets(packets: Sequence[Packet], compact: bool) -> bytes:
@@ -113,8 +122,8 @@ def pack_packets(packets: Sequence[Packet], compact: bool) -> bytes:
     return b"".join(out)
 
 
-def _said_of(extras: Extras) -> dict[str, Any]:
-    """Return the metadata of tracks, chapters and the source."""
+def metadata_of(extras: Extras) -> dict[str, Any]:
+    """Return what METADATA say of tracks, chapters and the source."""
     said: dict[str, Any] = {}
     tracks = [_said_of_track(track) for track in extras.tracks]
     if any(tracks):

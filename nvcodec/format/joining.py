@@ -94,13 +94,10 @@ def join(sink: ByteSink, reads: Sequence[Callable[[], Stream]]) -> list[str]:
     for number, (read, part) in enumerate(zip(reads, parts, strict=True)):
         stream = read()
         packets = _packets(stream, part, at - part.begin, tracks, number == 0, number == len(parts) - 1, left_out)
-        if number == 0:
-            first = tuple(dataclasses.replace(t, packets=p) for t, p in zip(tracks, packets, strict=True))
-            for kind, payload in extra_units(Extras(first, tuple(chapters), _tags(parts), hdr=_hdr(parts)), True):
-                writer.put_track_unit(kind, payload)
-        else:
-            for kind, payload in more_units(tracks, packets):
-                writer.put_track_unit(kind, payload)
+        own = tuple(dataclasses.replace(t, packets=p) for t, p in zip(tracks, packets, strict=True))
+        extras = Extras(own, tuple(chapters), _tags(parts), hdr=_hdr(parts))
+        for kind, payload in more_units(own) if number else extra_units(extras, True):
+            writer.put_track_unit(kind, payload)
         writer.add_stream(stream)
         at += part.seconds
     writer.finish()

@@ -13,9 +13,11 @@ import torch
 from nvcodec.errors import InputError
 from nvcodec.memory import machine_memory
 
+PREFIX = "nvcodec-"  # of the names of temporary files
+
 
 class StoredFrames:
-    """Frames in an unnamed temporary file, which lives as long as this object.
+    """Frames in a temporary file, which lives as long as this object.
 
     Stands in for a tensor [frames, channels, height, width]: it has ``len``, ``shape``, ``dtype``, iteration,
     and indexing with an integer or a list of integers. The file is read rather than mapped, because mapped pages count
@@ -24,13 +26,26 @@ class StoredFrames:
     Args:
         size: channels, height and width of a frame.
         dtype: type of the values.
+        shared: whether the file has a name, by which other processes read it: a copy that is pickled reads the same
+            file, as long as this object lives.
     """
 
-    def __init__(self, size: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> None:
-        self._size, self.dtype = size, dtype
-        self._count = 0
-        self._file = cast(BinaryIO, tempfile.TemporaryFile(prefix="nvcodec-"))  # noqa: SIM115 (lives as long as self)
-        weakref.finalize(self, self._file.close)
+    def __init__(self, size: tuple[int, ...], dtype: torch.dtype = torch.uint8, shared: bool = False) -> None:
+        make = tempfile.NamedTemporaryFile if shared else tempfile.TemporaryFile
+        self._open(cast(BinaryIO, make(prefix=PREFIX)), size, dtype, 0)
+
+    def _open(self, file: BinaryIO, size: tuple[int, ...], dtype: torch.dtype, count: int) -> None:
+        self._file, self._size, self.dtype, self._count = file, size, dtype, count
+        weakref.finalize(self, file.close)
+
+    def __getstate__(self) -> tuple[str, tuple[int, ...], torch.dtype, int]:
+        if not isinstance(self._file.name, str):
+            raise TypeError("frames in a file without a name cannot be pickled")
+        return self._file.name, self._size, self.dtype, self._count
+
+    def __setstate__(self, state: tuple[str, tuple[int, ...], torch.dtype, int]) -> None:
+        name, size, dtype, count = state
+        self._open(open(name, "rb"), size, dtype, count)  # noqa: SIM115 (lives as long as self)
 
     def append(self, picture: torch.Tensor) -> None:
         """Append a picture [channels, height, width].
@@ -80,9 +95,11 @@ class FrameCollector:
 
     Args:
         memory: limit in bytes; None for a quarter of the machine's memory.
+        shared: see :class:`StoredFrames`.
     """
 
-    def __init__(self, memory: int | None) -> None:
+    def __init__(self, memory: int | None, shared: bool = False) -> None:
+        self._shared = shared
         self._memory = machine_memory() // 4 if memory is None else memory
         self._in_memory: list[torch.Tensor] = []
         self._stored: StoredFrames | None = None
@@ -98,7 +115,7 @@ class FrameCollector:
         if self._stored is None and 2 * len(self._in_memory) * picture.nbytes <= self._memory:
             return
         if self._stored is None:
-            self._stored = StoredFrames(tuple(picture.shape), picture.dtype)
+            self._stored = StoredFrames(tuple(picture.shape), picture.dtype, self._shared)
         for waiting in self._in_memory:
             self._stored.append(waiting)
         self._in_memory.clear()

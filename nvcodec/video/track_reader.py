@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
 
-from nvcodec.tracks import NO_EXTRAS, Chapter, Extras, Packet, Track, TrackKind
+from nvcodec.tracks import Chapter, Extras, Packet, Track, TrackKind
 
 #: Tags that travel, by FFmpeg's names. Others may say what nobody means to pass on: positions, devices, paths.
 TAGS = frozenset(
@@ -58,44 +59,132 @@ def read_extras(path: str | os.PathLike[str], window: Window = WHOLE, audio: boo
     Returns:
         What there is; and what of it cannot travel, in a few words each.
     """
-    if not Path(path).is_file():
-        return NO_EXTRAS, []
-    try:
-        with av.open(os.path.abspath(path), metadata_errors="replace") as container:
-            return _read(container, window, audio)
-    except (av.FFmpegError, OSError, ValueError):
-        return NO_EXTRAS, []  # whoever reads the pictures says so
+    with TrackReader(path, window.start, audio) as reader:
+        packets = reader.until(window.end)
+        tracks = [
+            dataclasses.replace(track, packets=tuple(found))
+            for track, found in zip(reader.tracks, packets, strict=True)
+            if found
+        ]
+        if window.end is not None:
+            tracks = [track.shown_until(window.end) for track in tracks]
+        return Extras(tuple(tracks), reader.chapters(window.end), reader.tags), reader.left_out
 
 
-def _read(container: Any, window: Window, audio: bool) -> tuple[Extras, list[str]]:
-    """Read a file that is open."""
-    notes: list[str] = []
-    wanted = []
-    for stream in container.streams:
-        if stream.type == "audio" and not audio:
-            continue
-        what = _why_not(stream)
-        if what:
-            notes.append(what)
-        elif stream.type in _KINDS:
-            wanted.append(stream)
-    packets, complete = _packets(container, wanted, window) if wanted else ({}, True)
-    if not complete:
-        notes.append("what follows damage in the file")
-    tracks = tuple(_track(stream, packets[stream.index]) for stream in wanted if packets[stream.index])
-    if window.end is not None:
-        tracks = tuple(track.shown_until(window.end) for track in tracks)
-    chapters = tuple(_chapters(container, window))
-    given = {key.lower(): value for key, value in container.metadata.items()}
-    tags = {key: value for key, value in given.items() if key in TAGS and value and "\0" not in value}
-    names = {key.split("-")[0] for key in given}  # MP4 has them once more for their language: title-eng
-    others = sorted(names - TAGS - _OF_THE_FILE)
-    if others:
-        notes.append(f"the tag(s) {', '.join(others)}")
-    if len(json.dumps([chapters, tags], default=str)) > MAX_SAID:
-        notes.append("chapters and tags, which are too long")
-        chapters, tags = (), {}
-    return Extras(tracks, chapters, tags), notes
+class TrackReader:
+    """Reads what travels beside the pictures of a video file, from its beginning to its end.
+
+    Args:
+        path: the file; of a folder, or of what is no video file, there is nothing to read.
+        start: seconds on the clock of the frames at which the part begins that is shown; None for all.
+        audio: whether sound is wanted.
+
+    Attributes:
+        tracks: audio and subtitles, without packets.
+        tags: what the file says of itself.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], start: Fraction | None = None, audio: bool = True) -> None:
+        self.start, self.tracks, self.tags = start, list[Track](), dict[str, str]()
+        self._left_out: list[str] = []
+        self._streams: list[Any] = []
+        self._chapters: list[Chapter] = []
+        self._container: Any = None
+        self._damaged = False
+        if Path(path).is_file():
+            with contextlib.suppress(av.FFmpegError, OSError, ValueError):  # whoever reads the pictures says so
+                self._container = av.open(os.path.abspath(path), metadata_errors="replace")
+                self._read_heads(audio)
+        self._waiting: list[list[Packet]] = [[] for _ in self._streams]
+        self._demuxed = self._demux()
+
+    def __enter__(self) -> TrackReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._container is not None:
+            self._container.close()
+
+    @property
+    def left_out(self) -> list[str]:
+        """What cannot travel, in a few words each, as far as the file has been read."""
+        return [*self._left_out, *(["what follows damage in the file"] if self._damaged else [])]
+
+    def chapters(self, end: Fraction | None) -> tuple[Chapter, ...]:
+        """Return the chapters, cut to what is shown up to a time in seconds."""
+        cut = (
+            Chapter(
+                each.start if self.start is None else max(self.start, each.start),
+                each.end if end is None else min(end, each.end),
+                each.title,
+            )
+            for each in self._chapters
+        )
+        return tuple(chapter for chapter in cut if chapter.start < chapter.end)
+
+    def until(self, end: Fraction | None) -> list[list[Packet]]:
+        """Return the next packets of each track: those before a time in seconds, or all."""
+        for seconds in self._demuxed:
+            if end is not None and seconds > end + LATE:
+                break
+        taken, window = [], Window(end=end)
+        for number, (track, packets) in enumerate(zip(self.tracks, self._waiting, strict=True)):
+            taken.append([packet for packet in packets if window.has(packet.time * track.time_base)])
+            self._waiting[number] = [packet for packet in packets if not window.has(packet.time * track.time_base)]
+        return taken
+
+    def _read_heads(self, audio: bool) -> None:
+        """Read what the file says of its streams and of itself."""
+        container = self._container
+        for stream in container.streams:
+            if stream.type == "audio" and not audio:
+                continue
+            what = _why_not(stream)
+            if what:
+                self._left_out.append(what)
+            elif stream.type in _KINDS:
+                self._streams.append(stream)
+                self.tracks.append(_track(stream))
+        self._chapters = list(_chapters(container))
+        given = {key.lower(): value for key, value in container.metadata.items()}
+        self.tags = {key: value for key, value in given.items() if key in TAGS and value and "\0" not in value}
+        names = {key.split("-")[0] for key in given}  # MP4 has them once more for their language: title-eng
+        others = sorted(names - TAGS - _OF_THE_FILE)
+        if others:
+            self._left_out.append(f"the tag(s) {', '.join(others)}")
+        if len(json.dumps([self._chapters, self.tags], default=str)) > MAX_SAID:
+            self._left_out.append("chapters and tags, which are too long")
+            self._chapters, self.tags = [], {}
+
+    def _demux(self) -> Iterator[Fraction]:
+        """Put packets where :meth:`until` takes them; yields how far the pictures are, in seconds, after each of their
+        packets."""
+        if not self._streams:
+            return
+        numbers = {stream.index: number for number, stream in enumerate(self._streams)}
+        ends = [0] * len(numbers)  # where a packet without a time is
+        try:
+            for packet in self._container.demux(*self._streams, *self._container.streams.video[:1]):
+                stream = packet.stream
+                base = Fraction(stream.time_base or 1)
+                if stream.type == "video":
+                    if packet.dts is not None:
+                        yield packet.dts * base
+                    continue
+                if not packet.size or (stream.codec_context.name == "mov_text" and bytes(packet) == NO_TEXT):
+                    continue
+                stamp, number = packet.pts if packet.pts is not None else packet.dts, numbers[stream.index]
+                time = ends[number] if stamp is None else stamp
+                duration = min(max(packet.duration or 0, 0), MAX_DURATION)
+                ends[number] = time + duration
+                if Window(self.start).has(time * base) and abs(time) <= MAX_TICKS:
+                    self._waiting[number].append(Packet(time, duration, bytes(packet)))
+        except (av.FFmpegError, OSError, ValueError):
+            self._damaged = True
 
 
 def _why_not(stream: Any) -> str:
@@ -109,34 +198,8 @@ def _why_not(stream: Any) -> str:
     return {"data": "a data stream", "attachment": "an attachment"}.get(stream.type, "a stream of unknown kind")
 
 
-def _packets(container: Any, wanted: list[Any], window: Window) -> tuple[dict[int, list[Packet]], bool]:
-    """Read the packets of some streams within a window; returns them, and whether the file was read to its end."""
-    packets: dict[int, list[Packet]] = {stream.index: [] for stream in wanted}
-    ends = {stream.index: 0 for stream in wanted}  # where a packet without a time is
-    video = container.streams.video[:1] if window.end is not None else ()
-    try:
-        for packet in container.demux(*wanted, *video):
-            stream = packet.stream
-            base = Fraction(stream.time_base or 1)
-            if stream.type == "video":
-                if window.end is not None and packet.dts is not None and packet.dts * base > window.end + LATE:
-                    break
-                continue
-            if not packet.size or (stream.codec_context.name == "mov_text" and bytes(packet) == NO_TEXT):
-                continue
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            time = ends[stream.index] if stamp is None else stamp
-            duration = min(max(packet.duration or 0, 0), MAX_DURATION)
-            ends[stream.index] = time + duration
-            if window.has(time * base) and abs(time) <= MAX_TICKS:
-                packets[stream.index].append(Packet(time, duration, bytes(packet)))
-    except (av.FFmpegError, OSError, ValueError):
-        return packets, False
-    return packets, True
-
-
-def _track(stream: Any, packets: list[Packet]) -> Track:
-    """Return a stream as a track."""
+def _track(stream: Any) -> Track:
+    """Return a stream as a track without packets."""
     context, kind = stream.codec_context, _KINDS[stream.type]
     numbers: dict[str, Any] = {}
     if kind == TrackKind.AUDIO:
@@ -153,7 +216,7 @@ def _track(stream: Any, packets: list[Packet]) -> Track:
         kind,
         context.codec.canonical_name,
         Fraction(stream.time_base),
-        tuple(packets),
+        (),
         bytes(context.extradata or b""),
         language="" if language == "und" else language,
         title=stream.metadata.get("title", ""),
@@ -173,15 +236,10 @@ def disposition_bits(names: Iterable[str]) -> int:
     return sum(known.get(name, 0) for name in set(names))
 
 
-def _chapters(container: Any, window: Window) -> Iterable[Chapter]:
-    """Yield the chapters, cut to a window."""
+def _chapters(container: Any) -> Iterable[Chapter]:
+    """Yield the chapters."""
     with contextlib.suppress(av.FFmpegError, ValueError):
         for chapter in container.chapters():
             base = Fraction(chapter["time_base"] or 1)
-            start, end = chapter["start"] * base, chapter["end"] * base
-            if window.start is not None:
-                start = max(start, window.start)
-            if window.end is not None:
-                end = min(end, window.end)
-            if start < end:
-                yield Chapter(start, end, chapter["metadata"].get("title", "").replace("\0", ""))
+            title = chapter["metadata"].get("title", "").replace("\0", "")
+            yield Chapter(chapter["start"] * base, chapter["end"] * base, title)

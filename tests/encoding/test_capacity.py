@@ -17,6 +17,7 @@ from nvcodec.encoding.encode_config import EncodeConfig
 from nvcodec.encoding.model.shape_solver import least_network, solve
 from nvcodec.encoding.sizing import Sizing
 from nvcodec.errors import InputError, UsageError
+from nvcodec.video.source import Reading
 
 FRAMES = 60
 LEAST = {frames: least_network(64, 48, frames).parameters(frames) for frames in (1, 20, 21, 40, FRAMES)}
@@ -35,7 +36,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that gets an entry for each frame that is read."""
     entries: list[int] = []
-    monkeypatch.setattr("nvcodec.video.source.FrameCollector.append", lambda *_: entries.append(len(entries)))
+
+    def reading(frames: int, *others: int) -> Reading:
+        entries.append(frames)
+        return Reading(frames, *others)
+
+    monkeypatch.setattr("nvcodec.video.source.Reading", reading)
     return entries
 
 

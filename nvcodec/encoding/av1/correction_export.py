@@ -86,6 +86,19 @@ def export_correction(
     return _layer(builder, size, _show(builder, total, picture, size))
 
 
+def export_unchanged(lower_layers: Sequence[Layer], picture: Picture, size: tuple[int, int]) -> Layer:
+    """Return a layer that shows the picture below as it is, for a segment whose neighbours have a network there.
+
+    Args:
+        lower_layers: the layer of the AV1 stream, with ``picture`` as its first operation.
+        picture: the operation that yields the lowest picture.
+        size: height and width of the shown picture.
+    """
+    builder = OperationBuilder({number: layer.tensors for number, layer in enumerate(lower_layers)})
+    below = builder.add(Below(len(lower_layers) - 1, 0))  # PICTURE
+    return _layer(builder, size, _show(builder, below, picture, size))
+
+
 def _chain(
     builder: OperationBuilder,
     convs: Sequence[Conv],

@@ -28,7 +28,8 @@ class Progress:
         psnr: in dB, mean over the last training steps.
         seconds: time spent so far.
         seconds_left: expected time left, including what follows the fit.
-        phase: ``fit``; or ``AV1`` while an AV1 stream is made, and ``step`` counts its frames.
+        phase: ``fit``; or ``AV1`` while an AV1 stream is made, and ``step`` counts its frames; or ``segments``, where
+            it counts the frames of finished segments, and ``psnr`` is theirs.
     """
 
     step: int

@@ -1,0 +1,1 @@
+"""Long videos: segments encoded by themselves, side by side, and put together in one file."""
