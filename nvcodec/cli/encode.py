@@ -17,7 +17,6 @@ from nvcodec.cli.options import (
     BytesType,
     FileSizesType,
     RateType,
-    SegmentType,
     Status,
     TimeType,
     bits_option,
@@ -26,7 +25,17 @@ from nvcodec.cli.options import (
     selection_options,
     volume_options,
 )
-from nvcodec.encoding.encode_config import BLOCKS, LOSSES, ON_INTERRUPT, PRESETS, SKIPS, TUNES, EncodeConfig
+from nvcodec.encoding.encode_config import (
+    AUTO,
+    BLOCKS,
+    LOSSES,
+    ON_INTERRUPT,
+    PRESETS,
+    SKIPS,
+    TUNES,
+    WHOLE,
+    EncodeConfig,
+)
 from nvcodec.errors import Interrupted, UsageError, VerificationError
 from nvcodec.memory import peak_memory
 from nvcodec.notes import note
@@ -34,6 +43,16 @@ from nvcodec.notes import note
 if TYPE_CHECKING:
     from nvcodec.encoding.encoded import Encoded
     from nvcodec.encoding.fit.fit_loop import Progress
+
+
+class SegmentType(TimeType):
+    """Where to cut into segments: ``auto``, ``none``, or a time."""
+
+    name = "auto|TIME|none"
+    expected = "auto, none or a time such as 10s"
+
+    def parse(self, text: str) -> Any:
+        return text if text in (AUTO, WHOLE) else super().parse(text)
 
 
 @click.command("encode")

@@ -59,7 +59,7 @@ def command(
     begins and ends where runs of the AV1 stream do."""
     part = (start, end) != (None, None)
     if (layers is not None) + part + base + shader != 1:
-        raise UsageError("give one of --layers, --start with or without --end, --base and --shader")
+        raise UsageError("give one of --layers, --start or --end, --base and --shader")
     stream, data = open_file(file, max_pixels, max_memory)
     if layers is not None and layers > stream.layers:
         raise UsageError(f"{file} has {stream.layers} layer(s); {layers} were asked for")

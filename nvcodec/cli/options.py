@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import click
 
-from nvcodec.encoding.encode_config import AUTO, WHOLE
 from nvcodec.memory import machine_memory
 from nvcodec.notes import silenced
 from nvcodec.video.selection import parse_moment
@@ -105,22 +104,12 @@ class TimeType(_ParsedType):
     name = "TIME"
     expected = "a time such as 90s, 10m, 1h30m or 1:30:00"
 
-    def parse(self, text: str) -> float:
+    def parse(self, text: str) -> Any:
         if (moment := parse_moment(text)) is not None:
             return float(moment)
         match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
         hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0, 0, 0)
         return 3600 * hours + 60 * minutes + seconds
-
-
-class SegmentType(_ParsedType):
-    """Where to cut into segments: ``auto``, ``none``, or a time."""
-
-    name = "auto|TIME|none"
-    expected = "auto, none or a time such as 10s"
-
-    def parse(self, text: str) -> str | float:
-        return text if text in (AUTO, WHOLE) else TimeType().parse(text)
 
 
 class BytesType(_ParsedType):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 from nvcodec.errors import CorruptStreamError, CutStreamError
@@ -52,7 +53,8 @@ def complete(heads: Sequence[UnitHead], cut: CutStreamError | None, file_bytes: 
     kinds = [head.header.type for head in rest]
     if not cut and rest and kinds[-1] in _ENDS:
         return rest, ""
-    if not cut and rest and kinds[-1] >= UnitType.INDEX and any(kind in _ENDS for kind in kinds):
+    behind = list(itertools.takewhile(lambda kind: kind >= UnitType.INDEX, reversed(kinds)))
+    if not cut and len(behind) < len(kinds) and kinds[-1 - len(behind)] in _ENDS:
         raise CorruptStreamError(f"{rest[-1].where}: after the last end of a layer or segment only an INDEX is allowed")
     for kind in _ENDS:
         if kind in kinds:

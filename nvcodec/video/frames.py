@@ -26,8 +26,8 @@ class StoredFrames:
     Args:
         size: channels, height and width of a frame.
         dtype: type of the values.
-        shared: whether the file has a name, by which other processes read it: a copy that is pickled reads the same
-            file, as long as this object lives.
+        shared: whether the file has a name, by which other processes read it: a copy there reads the same file, as long
+            as this object lives.
     """
 
     def __init__(self, size: tuple[int, ...], dtype: torch.dtype = torch.uint8, shared: bool = False) -> None:
@@ -40,7 +40,7 @@ class StoredFrames:
 
     def __getstate__(self) -> tuple[str, tuple[int, ...], torch.dtype, int]:
         if not isinstance(self._file.name, str):
-            raise TypeError("frames in a file without a name cannot be pickled")
+            raise TypeError("frames in a file without a name cannot go to other processes")
         return self._file.name, self._size, self.dtype, self._count
 
     def __setstate__(self, state: tuple[str, tuple[int, ...], torch.dtype, int]) -> None:

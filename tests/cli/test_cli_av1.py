@@ -188,7 +188,7 @@ def test_extract_base_refuses(
     assert code == 2
     for arguments in ([], ["--base", "--layers", "1"]):
         code, said = refused(["extract", str(tiny_av1_file), "-o", str(other), *arguments], capfd)
-        assert (code, "give one of --layers, --base and --shader" in said) == (2, True)
+        assert (code, "give one of --layers, --start or --end, --base and --shader" in said) == (2, True)
     code, said = refused(["extract", str(tiny_av1_file), "--base", "-o", str(tmp_path)], capfd)
     assert (code, "is a folder" in said) == (2, True)
     code, said = refused(["extract", str(tiny_av1_file), "--base", "-o", str(tiny_av1_file), "-y"], capfd)

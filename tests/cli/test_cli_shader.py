@@ -49,7 +49,7 @@ def test_the_file(tiny_av1_file: Path, tmp_path: Path, capfdbinary: pytest.Captu
 @pytest.mark.parametrize("options", [[], ["--base", "--shader"], ["--layers", "1", "--shader"]])
 def test_one_thing_at_a_time(tiny_av1_file: Path, options: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["extract", str(tiny_av1_file), *options, "-o", "-"]) == 2
-    assert capfd.readouterr().err == "nvcodec: give one of --layers, --base and --shader\n"
+    assert capfd.readouterr().err == "nvcodec: give one of --layers, --start or --end, --base and --shader\n"
 
 
 def test_a_network_alone_has_no_shader(tiny_file: Path, capfd: pytest.CaptureFixture[str]) -> None:

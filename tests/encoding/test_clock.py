@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import Time, moving_squares, write_clip
 
 import nvcodec
@@ -69,12 +70,13 @@ def test_reading_ends_early(
     source = write_clip(tmp_path / "clip.mkv", moving_squares(40, 32, 40))
     read = 0
 
-    def append(*_: object) -> None:
+    def slow(picture: torch.Tensor, *_: object) -> torch.Tensor:
         nonlocal read
         read += 1
         fake_time.now += 0.4
+        return picture
 
-    monkeypatch.setattr("nvcodec.video.source.FrameCollector.append", append)
+    monkeypatch.setattr("nvcodec.video.source.crop_and_scale", slow)
     count = {"start": 15, "frames": 20}.get(next(iter(selection), ""), 40)
     left = f"{0.4 * (count - 4):.1f} s, and 3.4 s are left"
     with pytest.raises(UsageError, match=f"frames still to be read take about {left}"):
