@@ -37,9 +37,9 @@ class SegmentStore:
 
     def __init__(self, output: str | os.PathLike[str] | None, resume: bool, overwrite: bool) -> None:
         self._known: set[str] = set()
-        self._temporary = None if output is not None else tempfile.TemporaryDirectory(prefix="nvcodec-")
-        if output is None or self._temporary is not None:
-            assert self._temporary is not None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        if output is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="nvcodec-")
             self.path = Path(self._temporary.name)
             return
         self.path = Path(os.fspath(output) + SUFFIX)
@@ -79,10 +79,6 @@ class SegmentStore:
         head = stream.segments[0].head
         known = {key: stream.metadata[KEY][key] for key in KNOWN}
         return Encoded(data, stream.parameters, stream.frames, head.width, head.height, **known)
-
-    def remove(self, name: str) -> None:
-        """Remove a segment that is not needed any more."""
-        (self.path / name).unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove all segments."""
